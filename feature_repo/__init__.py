@@ -1,0 +1,1 @@
+"""Feast: entities, sources, views and services, under the names in nearline.feast_layout."""

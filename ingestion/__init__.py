@@ -1,0 +1,1 @@
+"""The write side: collector, stream worker, history, backfill, simulated shop, connectors."""

@@ -1,0 +1,46 @@
+"""Time as a value: code that decides takes instants, the edge asks the clock."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Tells the current instant in UTC microseconds since the epoch."""
+
+    def now_us(self) -> int: ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now_us(self) -> int:
+        return time.time_ns() // 1_000
+
+
+class FixedClock:
+    """A clock that stands still until it is moved; for tests and simulations."""
+
+    def __init__(self, instant_us: int) -> None:
+        self.instant_us = instant_us
+
+    def now_us(self) -> int:
+        return self.instant_us
+
+    def advance(self, delta_us: int) -> None:
+        self.instant_us += delta_us
+
+
+def utc(instant_us: int) -> datetime:
+    """The instant as an aware datetime."""
+    return datetime.fromtimestamp(instant_us / 1_000_000, UTC)
+
+
+def micros(instant: datetime) -> int:
+    """The reverse of `utc`; the datetime must carry a zone."""
+    if instant.tzinfo is None:
+        raise ValueError("an instant needs a time zone; this one has none")
+    delta = instant - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds

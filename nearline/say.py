@@ -1,0 +1,20 @@
+"""Words for people, in English and Chinese side by side.
+
+`NEARLINE_LANG=en|zh` chooses; otherwise the locale does.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+def language() -> str:
+    """`zh` or `en`."""
+    chosen = os.environ.get("NEARLINE_LANG", "")
+    locale = os.environ.get("LC_ALL") or os.environ.get("LANG") or ""
+    return "zh" if (chosen or locale).lower().startswith("zh") else "en"
+
+
+def say(en: str, zh: str) -> str:
+    """The sentence in the reader's language."""
+    return zh if language() == "zh" else en

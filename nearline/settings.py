@@ -1,0 +1,100 @@
+"""Settings: one frozen tree, defaults that run on a laptop, each overridden by a variable.
+
+Only composition roots (an `app.py`, a command) read them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from nearline.errors import PermanentError
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where things are and how much they may take. Variable of `x_y`: `NEARLINE_X_Y`."""
+
+    home: Path = field(default_factory=lambda: Path(".nearline").absolute())
+    """Folder of everything that Nearline writes: log, history, registry, bundles, truth."""
+    host: str = "127.0.0.1"
+    """Address that every server binds; loopback unless you say otherwise."""
+    redis_port: int = 7379
+    """Port of the embedded Valkey; unused when `redis_url` is set."""
+    redis_url: str = ""
+    """An existing Redis or Valkey (redis://host:port/db); empty starts the embedded one."""
+    partitions: int = 4
+    """Partitions of the event log; fixed at the first start."""
+    collector_http_port: int = 7300
+    collector_grpc_port: int = 7301
+    api_http_port: int = 7310
+    api_grpc_port: int = 7311
+    ray_dashboard_port: int = 7320
+    metrics_port: int = 7330
+    """First of three: stream worker, history writer, gateway."""
+    history_flush_s: float = 10.0
+    """Longest time that an event waits for its Parquet file."""
+    history_flush_events: int = 20_000
+    log_retention_days: float = 7.0
+    """How long the log keeps events that history holds already."""
+
+    @property
+    def redis_address(self) -> str:
+        return self.redis_url or f"redis://{self.host}:{self.redis_port}/0"
+
+    @property
+    def history(self) -> Path:
+        """Parquet of accepted events: day=YYYY-MM-DD/*.parquet."""
+        return self.home / "history"
+
+    @property
+    def offline(self) -> Path:
+        """Parquet of feature rows for Feast's offline store."""
+        return self.home / "offline"
+
+    @property
+    def registry(self) -> Path:
+        return self.home / "feast_registry.db"
+
+    @property
+    def mlflow_uri(self) -> str:
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.home / 'mlflow.db'}"
+
+    @property
+    def mlflow_artifacts(self) -> Path:
+        return self.home / "mlflow_artifacts"
+
+    @property
+    def bundles(self) -> Path:
+        """Verified local copies of bundles, one folder for each version."""
+        return self.home / "bundles"
+
+    @property
+    def truth(self) -> Path:
+        """What the simulated shop knows and models must not see."""
+        return self.home / "truth"
+
+    @property
+    def logs(self) -> Path:
+        return self.home / "logs"
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings from the defaults and `NEARLINE_*`; a bad value is refused with its name."""
+    environ = os.environ if environ is None else environ
+    values: dict[str, object] = {}
+    for item in fields(Settings):
+        name = f"NEARLINE_{item.name.upper()}"
+        text = environ.get(name)
+        if text is None or text == "":
+            continue
+        convert = {"int": int, "float": float, "str": str}.get(str(item.type))
+        try:
+            values[item.name] = convert(text) if convert else Path(text).absolute()
+        except ValueError:
+            raise PermanentError(
+                f"{name}={text!r} is not a number: expected {item.type}, such as {item.default}"
+            ) from None
+    return Settings(**values)  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""The read side: the Ray Serve graph, hot-path features, rules and fallbacks."""

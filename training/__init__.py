@@ -1,0 +1,1 @@
+"""The offline side: datasets, models, evaluation, and the only writer of MLflow."""
