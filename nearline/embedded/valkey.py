@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import redis
@@ -26,8 +27,15 @@ class EmbeddedValkey:
     (Linux), so nothing is left behind.
     """
 
-    def __init__(self, folder: Path, port: int, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        host: str = "127.0.0.1",
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder, self.port, self.host = folder, port, host
+        self._environ = environ
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -54,6 +62,7 @@ class EmbeddedValkey:
             command,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env=None if self._environ is None else dict(self._environ),
             start_new_session=True,  # Ctrl-C reaches us first; we stop it in order.
             preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )

@@ -1,0 +1,43 @@
+.DEFAULT_GOAL := help
+.PHONY: help env demo test bench unit integration lint format proto kill-test parity clean
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+env: ## make or update the environment in .venv (every target below does this first)
+	@$(PYTHON) infra/bootstrap.py
+
+demo: env ## see it happen: recommend, three clicks, recommend; Ctrl-C stops all of it
+	@$(BIN)/nearline demo $(ARGS)
+
+test: env lint ## all checks and all tests, with the real parts
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: env ## measure event -> changed recommendation, and everything on the way
+	@$(BIN)/nearline bench --start $(ARGS)
+
+unit: env ## the tests that need no server (under a minute)
+	$(BIN)/python -m pytest tests/unit $(ARGS)
+
+integration: env ## the tests against real Valkey, Feast, MLflow, Ray and gRPC
+	$(BIN)/python -m pytest tests/integration $(ARGS)
+
+lint: env ## ruff, mypy --strict, and the rule that rooms never import each other
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: env ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+proto: env ## generate nearline/v1 from proto/
+	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=. --grpc_python_out=. --pyi_out=. proto/nearline/v1/*.proto
+	rm -f nearline/v1/feast_value_pb2_grpc.py
+
+clean: ## remove what runs have left (.nearline) and caches; keeps the environment
+	rm -rf .nearline .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

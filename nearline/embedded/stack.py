@@ -1,0 +1,177 @@
+"""The whole embedded system on one machine: Valkey, collector, worker, history, serving."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import fields, replace
+from pathlib import Path
+
+import httpx
+import psutil
+import redis
+
+from nearline.embedded.processes import Child, environ_with, sweep, wait_until
+from nearline.embedded.valkey import EmbeddedValkey, free_port, port_is_free
+from nearline.errors import PermanentError
+from nearline.settings import Settings
+
+# Settings that are ports, with the part that needs each.
+PORTS = {
+    "redis_port": "Valkey",
+    "collector_http_port": "collector (HTTP)",
+    "collector_grpc_port": "collector (gRPC)",
+    "api_http_port": "recommendations (HTTP)",
+    "api_grpc_port": "recommendations (gRPC)",
+    "metrics_port": "metrics of the stream worker",
+}
+START_LIMIT_S = {"collector": 60.0, "worker": 30.0, "history": 30.0, "serve": 180.0}
+STOP_LIMIT_S = {"serve": 40.0}  # Ray drains; everything else is done in a few seconds.
+
+
+class Stack:
+    """Starts and stops the parts; use as a context manager.
+
+    `store()` brings up Valkey alone (for batch stages), `live()` the rest. Leaving the
+    context stops everything in reverse order and sweeps what is left.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._id = secrets.token_hex(8)
+        self._exits = ExitStack()
+        self._children: list[Child] = []
+
+    def __enter__(self) -> Stack:
+        self.settings.home.mkdir(parents=True, exist_ok=True)
+        self._clean_up_after_a_killed_run()
+        self._marker_file.write_text(json.dumps({"stack": self._id, "pid": os.getpid()}))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._exits.close()
+        finally:
+            sweep(self._id)
+            self._marker_file.unlink(missing_ok=True)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The environment of every child: ours, with these settings spelled out."""
+        told = {
+            f"NEARLINE_{field.name.upper()}": str(getattr(self.settings, field.name))
+            for field in fields(Settings)
+        }
+        return environ_with(self._id, told)
+
+    def store(self) -> None:
+        """Start the embedded Valkey, or check the server that `redis_url` names."""
+        if self.settings.redis_url:
+            try:
+                redis.Redis.from_url(self.settings.redis_url, socket_timeout=2.0).ping()
+            except redis.RedisError as error:
+                raise PermanentError(
+                    f"NEARLINE_REDIS_URL names a server that does not answer ({error}). Start "
+                    "it, mend the address, or leave the variable out to use the embedded one."
+                ) from error
+            return
+        server = EmbeddedValkey(
+            self.settings.home / "valkey",
+            self.settings.redis_port,
+            self.settings.host,
+            self.environ,
+        )
+        self._exits.enter_context(server)
+
+    def live(self, *names: str) -> None:
+        """Start the named parts (of collector, worker, history, serve) and wait until ready."""
+        started = [self.start(name) for name in names]
+        checks = {name: self._check(name) for name in names}
+        wait_until(checks, started, max(START_LIMIT_S[name] for name in names))
+
+    def start(self, name: str) -> Child:
+        """Start one part without waiting for it."""
+        child = Child(
+            name,
+            [sys.executable, "-m", "nearline", name],
+            self.environ,
+            self.settings.logs / f"{name}.log",
+        )
+        self._children.append(child)
+        self._exits.callback(child.stop, STOP_LIMIT_S.get(name, 15.0))
+        return child
+
+    def check_running(self) -> None:
+        """Raise when a part has stopped by itself, with the end of its log."""
+        for child in self._children:
+            child.check_running()
+
+    def _check(self, name: str) -> Callable[[], bool]:
+        settings = self.settings
+        url = {
+            "collector": f"http://{settings.host}:{settings.collector_http_port}/healthz",
+            "serve": f"http://{settings.host}:{settings.api_http_port}/healthz",
+            "worker": f"http://{settings.host}:{settings.metrics_port}/metrics",
+            "history": f"http://{settings.host}:{settings.metrics_port + 1}/metrics",
+        }[name]
+
+        def answers() -> bool:
+            try:
+                return httpx.get(url, timeout=2.0).status_code == 200
+            except httpx.HTTPError:
+                return False
+
+        return answers
+
+    @property
+    def _marker_file(self) -> Path:
+        return self.settings.home / "stack.json"
+
+    def _clean_up_after_a_killed_run(self) -> None:
+        try:
+            held = json.loads(self._marker_file.read_text())
+        except (OSError, ValueError):
+            return
+        if _is_running_nearline(int(held["pid"])):
+            raise PermanentError(
+                f"another nearline (process {held['pid']}) is using {self.settings.home}. "
+                "Stop it, or give this one its own folder: NEARLINE_HOME=.nearline/other"
+            )
+        sweep(str(held["stack"]))
+
+
+def check_ports(settings: Settings) -> None:
+    """Raise PermanentError that names every port that is taken and the variable to change."""
+    taken = [
+        f"{getattr(settings, name)} ({part}: NEARLINE_{name.upper()})"
+        for name, part in PORTS.items()
+        if not (name == "redis_port" and settings.redis_url)
+        and not port_is_free(settings.host, getattr(settings, name))
+    ]
+    if taken:
+        raise PermanentError(
+            f"these ports on {settings.host} are taken: {', '.join(taken)}. Stop what uses "
+            "them, set the variables to free ports, or add --any-port to have them chosen."
+        )
+
+
+def with_free_ports(settings: Settings) -> Settings:
+    """The same settings on ports that are free now."""
+    ports: dict[str, int] = {}
+    while len(ports) < len(PORTS) + 1:
+        for name in (*PORTS, "ray_dashboard_port"):
+            ports[name] = free_port(settings.host)
+        if len(set(ports.values())) < len(ports):
+            ports.clear()
+    return replace(settings, **ports)  # type: ignore[arg-type]
+
+
+def _is_running_nearline(pid: int) -> bool:
+    try:
+        return any("nearline" in part for part in psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return False
