@@ -1,0 +1,1 @@
+"""`nearline demo`: the main job, told from end to end through the real parts."""
