@@ -1,0 +1,33 @@
+"""The Python client: send what customers do, ask what to show them.
+
+from nearline.client import Client
+
+with Client("http://127.0.0.1:7300", "http://127.0.0.1:7310", write_key="...") as shop:
+    shop.view("customer-1", "item-7", price=19.90, category="shoes")
+    verdict = shop.send_now("customer-1", "view_item", items=[{"item_id": "item-8"}])
+    answer = shop.await_position("customer-1", verdict.position)
+"""
+
+from nearline.client.client import Client
+from nearline.client.errors import (
+    AnswerUnreadable,
+    EventTooLarge,
+    FlushTimeout,
+    QueueFull,
+    Refused,
+    StillStale,
+    Unavailable,
+    Undelivered,
+)
+
+__all__ = [
+    "AnswerUnreadable",
+    "Client",
+    "EventTooLarge",
+    "FlushTimeout",
+    "QueueFull",
+    "Refused",
+    "StillStale",
+    "Unavailable",
+    "Undelivered",
+]

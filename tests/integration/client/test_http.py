@@ -1,0 +1,265 @@
+"""The client over real HTTP, against a small server that plays both services."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from nearline.client import AnswerUnreadable, Client, Refused, StillStale, Unavailable, Undelivered
+from nearline.client.retry import Backoff
+from nearline.contracts.answer import Degradation, Scene
+from nearline.contracts.position import LogPosition
+from nearline.contracts.verdict import Outcome
+from nearline.embedded.valkey import free_port
+from nearline.errors import PermanentError
+
+Answer = tuple[int, dict[str, str], Any]  # status, headers, JSON body
+
+
+@dataclass
+class Service:
+    """Answers with the scripted replies first, then as Nearline would; remembers requests."""
+
+    url: str = ""
+    script: list[Answer] = field(default_factory=list)
+    requests: list[tuple[str, dict[str, str], Any]] = field(default_factory=list)
+    position_after: int = 0  # Recommend calls until the receipt shows the position.
+
+    def answer(self, path: str, headers: dict[str, str], body: Any) -> Answer:
+        self.requests.append((path, headers, body))
+        if self.script:
+            return self.script.pop(0)
+        if path == "/v1/batch":
+            return 200, {}, {"success": True, "verdicts": [_verdict(m) for m in body["batch"]]}
+        if path.startswith("/v1/churn/"):
+            return (
+                200,
+                {},
+                {"response_id": "r", "scores": [], "versions": {}, "receipt": _receipt()},
+            )
+        if path.startswith("/v1/tags/"):
+            return 200, {}, {"tags": [], "receipt": _receipt()}
+        self.position_after -= 1
+        return 200, {}, _recommendation("2-1000-0" if self.position_after < 0 else "2-999-7")
+
+
+def _verdict(message: dict[str, Any]) -> dict[str, Any]:
+    return {"outcome": "accepted", "messageId": message["messageId"], "position": "2-1000-0"}
+
+
+def _receipt(position: str = "") -> dict[str, Any]:
+    return {
+        "log_position": position,
+        "as_of_us": 1,
+        "newest_event_at_us": 0,
+        "newest_event_age_ms": None,
+        "features_age_ms": None,
+    }
+
+
+def _recommendation(position: str) -> dict[str, Any]:
+    item = {"item_id": "i-1", "rank": 1, "score": 0.5, "sources": ["popular"], "reasons": []}
+    return {
+        "response_id": "r-1",
+        "scene": "cart",
+        "items": [item],
+        "rules": [],
+        "versions": {"bundle": "3"},
+        "receipt": _receipt(position),
+        "degraded": ["ranker_unavailable"],
+        "a_field_of_a_newer_server": True,
+    }
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    played = Service()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            status, extra, answer = played.answer(
+                self.path, headers, json.loads(body) if body else None
+            )
+            data = json.dumps(answer).encode()
+            self.send_response(status)
+            for name, value in extra.items():
+                self.send_header(name, value)
+            self.send_header("content-length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_POST
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    played.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield played
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[Client]:
+    with client_of(service.url) as made:
+        yield made
+
+
+def client_of(url: str) -> Client:
+    backoff = Backoff(first_s=0.001, longest_s=0.01)
+    return Client(url, url, "key-1", backoff=backoff, rng=random.Random(7))
+
+
+def test_events_travel_as_a_segment_batch_under_the_write_key(
+    service: Service, client: Client
+) -> None:
+    viewed = client.view("c-1", "i-1", price=9.5, category="shoes")
+    client.add_to_cart("c-1", "i-1", price=9.5)
+    client.purchase("c-1", [{"item_id": "i-1", "price": 9.5}], currency="EUR")
+    client.identify("c-1", {"tier": "gold"})
+
+    verdicts = client.flush()
+
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.ACCEPTED] * 4
+    assert verdicts[0].event_id == viewed
+    assert verdicts[0].position == LogPosition(2, 1_000, 0)
+    path, headers, _ = service.requests[0]
+    assert path == "/v1/batch"
+    assert headers["authorization"] == "Basic " + base64.b64encode(b"key-1:").decode()
+    sent = [message for _, _, body in service.requests for message in body["batch"]]
+    assert [m.get("event", m["type"]) for m in sent] == [
+        "view_item",
+        "add_to_cart",
+        "purchase",
+        "identify",
+    ]
+    assert sent[2]["properties"]["value"] == 9.5
+
+
+def test_an_overloaded_collector_gets_the_same_message_ids_again(
+    service: Service, client: Client
+) -> None:
+    service.script = [(429, {"retry-after": "0"}, {}), (503, {}, {})]
+
+    verdict = client.send_now("c-1", "view_item", items=[{"item_id": "i-1"}])
+
+    assert verdict.position == LogPosition(2, 1_000, 0)
+    ids = [body["batch"][0]["messageId"] for _, _, body in service.requests]
+    assert len(ids) == 3
+    assert len(set(ids)) == 1
+
+
+def test_retry_after_beyond_the_deadline_is_told_at_once(service: Service, client: Client) -> None:
+    service.script = [(429, {"retry-after": "30"}, {})]
+
+    with pytest.raises(Unavailable, match="HTTP 429"):
+        client.send_now("c-1", "view_item", timeout_s=5.0)
+    assert len(service.requests) == 1
+
+
+def test_a_problem_document_becomes_an_error_that_quotes_it(
+    service: Service, client: Client
+) -> None:
+    problem = {"title": "k is out of range", "detail": "k was 500, at most 100", "code": "bad_k"}
+    service.script = [(422, {"content-type": "application/problem+json"}, problem)]
+
+    with pytest.raises(Refused, match="k was 500, at most 100") as refused:
+        client.recommend("c-1", k=500)
+    assert (refused.value.status, refused.value.code) == (422, "bad_k")
+
+
+def test_answers_are_typed_and_newer_fields_are_ignored(client: Client) -> None:
+    answer = client.recommend("c-1", Scene.CART, k=1)
+
+    assert answer.scene is Scene.CART
+    assert answer.items[0].item_id == "i-1"
+    assert answer.versions.bundle == "3"
+    assert answer.degraded == (Degradation.RANKER_UNAVAILABLE,)
+    assert client.churn("c-1").scores == ()
+    assert client.tags("c-1").tags == ()
+
+
+def test_a_customer_id_cannot_break_out_of_its_place_in_the_path(
+    service: Service, client: Client
+) -> None:
+    client.tags("../a b?x=1#/é")
+
+    assert service.requests[0][0] == "/v1/tags/..%2Fa%20b%3Fx%3D1%23%2F%C3%A9"
+
+
+def test_awaiting_a_position_asks_until_the_receipt_covers_it(
+    service: Service, client: Client
+) -> None:
+    service.position_after = 3
+
+    answer = client.await_position("c-1", "2-1000-0")
+
+    assert answer.receipt.log_position == "2-1000-0"
+    assert len(service.requests) == 4
+
+
+def test_awaiting_a_position_in_vain_says_what_is_shown(service: Service, client: Client) -> None:
+    service.position_after = 1_000_000
+
+    with pytest.raises(StillStale, match=r"2-999-7.*2-1000-0"):
+        client.await_position("c-1", LogPosition(2, 1_000, 0), timeout_s=0.05)
+
+
+def test_an_answer_of_something_else_is_named_as_such(service: Service, client: Client) -> None:
+    service.script = [(200, {}, {"hello": "world"})]
+
+    with pytest.raises(AnswerUnreadable, match="Check that the address is Nearline's"):
+        client.recommend("c-1")
+
+
+def test_no_service_at_all_is_told_within_the_deadline_and_without_the_customer() -> None:
+    client = client_of(f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(Unavailable, match="ConnectError") as down:
+        client.tags("a-secret-customer", timeout_s=0.1)
+    assert "a-secret-customer" not in str(down.value)
+    client.close()
+
+
+def test_what_could_not_be_sent_can_be_handed_to_the_next_client(service: Service) -> None:
+    down = client_of(f"http://127.0.0.1:{free_port()}")
+    message_id = down.view("c-1", "i-1")
+    with pytest.raises(Undelivered) as left:
+        down.close(timeout_s=0.1)
+
+    with client_of(service.url) as up:
+        up.resend(left.value.messages)
+        assert [verdict.event_id for verdict in up.flush()] == [message_id]
+
+
+def test_a_program_that_forgets_to_close_still_sends_its_events(service: Service) -> None:
+    program = (
+        "import sys; from nearline.client import Client; "
+        "Client(sys.argv[1], sys.argv[1], 'k').view('c-1', 'i-1')"
+    )
+
+    subprocess.run([sys.executable, "-c", program, service.url], check=True, timeout=60)
+
+    assert [path for path, _, _ in service.requests] == ["/v1/batch"]
+
+
+def test_an_address_that_is_none_is_refused_at_the_start() -> None:
+    with pytest.raises(PermanentError, match=r"expected one such as http://127\.0\.0\.1:7300"):
+        Client("localhost:7300", "http://127.0.0.1:7310", "k")
