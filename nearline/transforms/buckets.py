@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 Row = tuple[int, ...]  # index, then one count per column
 Rows = tuple[Row, ...]
@@ -85,16 +86,16 @@ def window_sum(rows: Rows, window: Window, as_of_us: int, columns: int) -> tuple
 
 def flatten(rows: Rows) -> list[int]:
     """Rows laid end to end, as they are stored in an array feature."""
-    return [number for row in rows for number in row]
+    return list(chain.from_iterable(rows))
 
 
 def unflatten(flat: Iterable[int], columns: int) -> Rows:
     """The reverse of `flatten`; raises ValueError when the length does not fit."""
-    numbers = [int(number) for number in flat]
+    numbers = list(map(int, flat))
     stride = columns + 1
     if len(numbers) % stride:
         raise ValueError(f"{len(numbers)} numbers do not make rows of {stride}")
-    return tuple(tuple(numbers[start : start + stride]) for start in range(0, len(numbers), stride))
+    return tuple(zip(*[iter(numbers)] * stride, strict=True))
 
 
 def _add(left: Row, right: Row) -> Row:
