@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nearline.embedded.processes import Child, environ_with, marked, sweep, wait_until
+from nearline.embedded.stack import Stack, check_ports, with_free_ports
+from nearline.errors import PermanentError, TransientError
+from nearline.settings import Settings
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+# Starts a grandchild in a session of its own and ends: what Ray's daemons look like to us.
+ORPHAN = [
+    sys.executable,
+    "-c",
+    "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; "
+    "time.sleep(60)'], start_new_session=True)",
+]
+
+
+def test_a_child_that_stops_by_itself_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
+    child = Child(
+        "worker", [sys.executable, "-c", "print('no disk'); exit(3)"], os.environ, tmp_path / "log"
+    )
+
+    with pytest.raises(TransientError, match=r"(?s)worker stopped by itself \(exit 3\).*no disk"):
+        wait_until({"worker": lambda: False}, [child], limit_s=30)
+
+
+def test_what_never_becomes_ready_is_named_at_the_limit(tmp_path: Path) -> None:
+    child = Child("serve", SLEEP, os.environ, tmp_path / "log")
+
+    with pytest.raises(TransientError, match="serve did not become ready"):
+        wait_until({"serve": lambda: False, "worker": lambda: True}, [child], limit_s=0)
+
+    child.stop(limit_s=10)
+    assert child.exit_code is not None
+
+
+def test_sweeping_finds_what_outlived_its_parent() -> None:
+    subprocess.run(ORPHAN, env=environ_with("test-orphan", {}), check=True)
+    assert len(marked("test-orphan")) == 1
+
+    sweep("test-orphan")
+
+    assert marked("test-orphan") == []
+
+
+def test_leaving_a_stack_leaves_no_process(tmp_path: Path) -> None:
+    with Stack(Settings(home=tmp_path)) as stack:
+        sleeper = subprocess.Popen(SLEEP, env=stack.environ)
+        subprocess.run(ORPHAN, env=stack.environ, check=True)
+        stack_id = stack.environ["NEARLINE_STACK"]
+        assert len(marked(stack_id)) == 2
+
+    assert sleeper.wait(10) != 0
+    assert marked(stack_id) == []
+
+
+def test_what_a_killed_run_left_behind_is_cleaned_up_by_the_next(tmp_path: Path) -> None:
+    leave = (
+        "import os, subprocess, sys; from pathlib import Path;"
+        "from nearline.embedded.stack import Stack; from nearline.settings import Settings;"
+        "stack = Stack(Settings(home=Path(sys.argv[1]))).__enter__();"
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'],"
+        " env=stack.environ, start_new_session=True, stdout=subprocess.DEVNULL);"
+        "print(stack.environ['NEARLINE_STACK'], flush=True); os.kill(os.getpid(), 9)"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", leave, str(tmp_path)], stdout=subprocess.PIPE, check=False
+    )
+    stack_id = killed.stdout.decode().strip()
+    assert len(marked(stack_id)) == 1
+
+    with Stack(Settings(home=tmp_path)):
+        assert marked(stack_id) == []
+
+
+def test_a_taken_port_is_named_with_its_variable() -> None:
+    settings = with_free_ports(Settings())
+    check_ports(settings)
+
+    with socket.socket() as taken:
+        taken.bind((settings.host, settings.collector_http_port))
+        taken.listen()
+        with pytest.raises(PermanentError, match=r"collector \(HTTP\): NEARLINE_COLLECTOR_HTTP_P"):
+            check_ports(settings)
