@@ -141,6 +141,37 @@ class Entry:
     event: Event
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A gapless stretch of one partition, up to and including `last`.
+
+    `unreadable` are the places of entries that this version cannot decode. They are part of
+    the stretch: a reader that skipped them silently could never get past a page of them.
+    """
+
+    entries: list[Entry]
+    unreadable: list[LogPosition]
+    last: LogPosition
+
+
+def read_pages(
+    client: redis.Redis,
+    positions: Mapping[int, LogPosition],
+    *,
+    count: int,
+    block_ms: int | None,
+) -> dict[int, Page]:
+    """What follows the given positions, in order, at most `count` entries of each partition.
+
+    Waits up to `block_ms` when there is nothing (None: does not wait) and then returns {}.
+    """
+    streams = {keys.log(p): position.stream_id for p, position in positions.items()}
+    partition_by_key = {keys.log(p).encode(): p for p in positions}
+    reply: Any = client.xread(streams, count=count, block=block_ms) or []  # type: ignore[arg-type]
+    pairs = reply.items() if isinstance(reply, dict) else reply
+    return {partition_by_key[key]: _page(partition_by_key[key], raw) for key, raw in pairs}
+
+
 def read_after(
     client: redis.Redis,
     positions: Mapping[int, LogPosition],
@@ -148,21 +179,17 @@ def read_after(
     count: int,
     block_ms: int | None,
 ) -> dict[int, list[Entry]]:
-    """Events after the given positions, in order, at most `count` of each partition.
+    """The readable events that follow the given positions, as `read_pages` reads them.
 
-    Waits up to `block_ms` when there are none (None: does not wait) and then returns {}.
+    Each list holds at least one event: a page of unreadable entries alone is passed over.
     """
-    streams = {keys.log(p): position.stream_id for p, position in positions.items()}
-    partition_by_key = {keys.log(p).encode(): p for p in positions}
-    reply: Any = client.xread(streams, count=count, block=block_ms) or []  # type: ignore[arg-type]
-    pairs = reply.items() if isinstance(reply, dict) else reply
-    return {
-        partition_by_key[key]: [
-            Entry(LogPosition.of(partition_by_key[key], stream_id), decode_event(fields[b"e"]))
-            for stream_id, fields in entries
-        ]
-        for key, entries in pairs
-    }
+    found: dict[int, list[Entry]] = {}
+    waiting = dict(positions)
+    while waiting:
+        pages = read_pages(client, waiting, count=count, block_ms=None if found else block_ms)
+        found |= {partition: page.entries for partition, page in pages.items() if page.entries}
+        waiting = {p: page.last for p, page in pages.items() if not page.entries}
+    return found
 
 
 def scan_partition(
@@ -187,6 +214,19 @@ def claim_partitions(client: redis.Redis, partitions: int) -> None:
             f"{partitions}: customers would change partition and be counted twice. "
             f"Set NEARLINE_PARTITIONS={held}, or start a new home folder."
         )
+
+
+def _page(partition: int, raw: Sequence[tuple[bytes, Mapping[bytes, bytes]]]) -> Page:
+    entries: list[Entry] = []
+    unreadable: list[LogPosition] = []
+    position = start_of(partition)
+    for stream_id, fields in raw:
+        position = LogPosition.of(partition, stream_id)
+        try:
+            entries.append(Entry(position, decode_event(fields[b"e"])))
+        except (ValueError, KeyError):
+            unreadable.append(position)
+    return Page(entries, unreadable, position)
 
 
 def _append_keys(partition: int) -> list[str]:
@@ -224,9 +264,11 @@ __all__ = [
     "ConsentRefusal",
     "Entry",
     "EventLog",
+    "Page",
     "Rejection",
     "Submission",
     "claim_partitions",
     "read_after",
+    "read_pages",
     "scan_partition",
 ]

@@ -7,7 +7,7 @@ stale second writer is refused, and what Feast reads is never half of an update.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -37,6 +37,32 @@ if (held[2] or '0') ~= ARGV[4] then return 'conflict' end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. '-' .. ARGV[3],
            '_rev', string.format('%d', tonumber(ARGV[4]) + 1), unpack(ARGV, 5))
 return 'applied'
+"""
+
+# The backfill's write: a whole row that covers every partition up to where the fold went.
+# It never takes a row back: a row that holds anything newer stays, and 'newer' is answered.
+# KEYS[1] entity hash. ARGV: number of partitions P, then ms and counter of the fold's end in
+# each of them, then field, value, ... (sequence fields and Feast's).
+# The fields are overwritten, not the key replaced: other views of the entity share the hash.
+REPLACE_SCRIPT = """
+local partitions = tonumber(ARGV[1])
+local at = 2
+for partition = 0, partitions - 1 do
+  local held = redis.call('HGET', KEYS[1], '_seq:' .. partition)
+  if held then
+    local ms, counter = string.match(held, '^(%d+)%-(%d+)$')
+    ms, counter = tonumber(ms), tonumber(counter)
+    local upto_ms, upto_counter = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
+    if ms > upto_ms or (ms == upto_ms and counter > upto_counter) then return 'newer' end
+  end
+  at = at + 2
+end
+for partition = 0, partitions - 1 do
+  redis.call('HDEL', KEYS[1], '_seq:' .. partition)
+end
+local revision = tonumber(redis.call('HGET', KEYS[1], '_rev') or '0') + 1
+redis.call('HSET', KEYS[1], '_rev', string.format('%d', revision), unpack(ARGV, at))
+return 'replaced'
 """
 
 
@@ -82,6 +108,26 @@ def commit_args(
     return [guard, upto.ms, upto.counter, revision, *view.encode(row, known_at_us)]
 
 
+def replace_args(
+    view: ViewLayout,
+    row: Columns,
+    known_at_us: int,
+    sequences: Mapping[int, LogPosition],
+    upto: Sequence[LogPosition],
+) -> list[bytes | str | int]:
+    """ARGV of `REPLACE_SCRIPT` for a row folded from everything up to `upto`.
+
+    `upto` holds one position for each partition, in order; `sequences` the newest position of
+    each partition that is really in the row, exactly as the stream worker would have left them.
+    """
+    args: list[bytes | str | int] = [len(upto)]
+    for position in upto:
+        args += (position.ms, position.counter)
+    for partition, position in sorted(sequences.items()):
+        args += (sequence_field(partition), position.stream_id)
+    return [*args, *view.encode(row, known_at_us)]
+
+
 @dataclass(frozen=True, slots=True)
 class CustomerReading:
     """One customer as the hot path reads it. `known_at_us` is 0 for a stranger."""
@@ -116,6 +162,7 @@ __all__ = [
     "COMMIT_SCRIPT",
     "CUSTOMER_VIEW",
     "ITEM_VIEW",
+    "REPLACE_SCRIPT",
     "CommitResult",
     "CustomerReading",
     "Held",
@@ -127,4 +174,5 @@ __all__ = [
     "parse_customer",
     "parse_held",
     "parse_item",
+    "replace_args",
 ]

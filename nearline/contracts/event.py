@@ -9,10 +9,17 @@ from __future__ import annotations
 
 import hashlib
 from enum import IntEnum, StrEnum
+from typing import Annotated
 
 import msgspec
 
 SCHEMA_VERSION = 1
+
+# Bounds that decoding enforces, so that no number on the log can overflow a feature column
+# (int64) or a calendar: entries beyond them are unreadable, and every reader passes over them.
+Instant = Annotated[int, msgspec.Meta(ge=1, le=253_402_300_799_999_999)]  # to the end of 9999
+Cents = Annotated[int, msgspec.Meta(ge=-(10**12), le=10**12)]
+Quantity = Annotated[int, msgspec.Meta(ge=0, le=10**6)]
 
 
 class Kind(IntEnum):
@@ -47,8 +54,8 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
     """One item in an event. `price_cents` is per unit; None where the sender did not say."""
 
     item_id: str
-    quantity: int = 1
-    price_cents: int | None = None
+    quantity: Quantity = 1
+    price_cents: Cents | None = None
     category: str | None = None
 
 
@@ -65,12 +72,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     type: str  # track, identify, page, screen, group, alias
     name: str  # For track: the event's name; otherwise the type.
     customer_id: str
-    occurred_at_us: int
-    known_at_us: int
+    occurred_at_us: Instant
+    known_at_us: Instant
     source: str  # The write key's name, or the import's.
     anonymous_id: str | None = None
     lines: tuple[Line, ...] = ()
-    value_cents: int | None = None
+    value_cents: Cents | None = None
     currency: str | None = None
     consent: tuple[str, ...] = ()  # Granted purposes, sorted.
     response_id: str | None = None
@@ -98,7 +105,7 @@ def encode_event(event: Event) -> bytes:
 
 
 def decode_event(data: bytes) -> Event:
-    """Return the event; raises `msgspec.ValidationError` on bytes this version cannot read."""
+    """Return the event; raises ValueError (mostly msgspec's) on bytes this version cannot read."""
     return _decoder.decode(data)
 
 

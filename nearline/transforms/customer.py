@@ -34,6 +34,7 @@ PURCHASED_LIMIT = 2_000  # The newest purchases win; older ones may be shown aga
 SESSION_GAP_US = 30 * MINUTE_US
 AFFINITY_HALF_LIFE_US = 7 * DAY_US
 KIND_WEIGHT = {Kind.VIEW: 1.0, Kind.CART: 3.0, Kind.PURCHASE: 5.0, Kind.FAVOURITE: 2.0}
+SPEND_LIMIT_CENTS = 10**12
 BUCKET_COLUMNS = 4  # views, carts, purchases, spend in cents
 WINDOWS = (LAST_1H, LAST_24H, LAST_7D, LAST_30D)
 
@@ -153,12 +154,16 @@ def fold(events: Iterable[Event], start: CustomerState = EMPTY) -> CustomerState
 
 
 def spend_of(event: Event) -> int:
-    """What a purchase cost, in cents: its stated value, else its priced lines; 0 otherwise."""
+    """What a purchase cost, in cents: its stated value, else its priced lines; 0 otherwise.
+
+    At most 10^12 either way, so that sums of it stay within a feature column (int64).
+    """
     if event.kind is not Kind.PURCHASE:
         return 0
     if event.value_cents is not None:
         return event.value_cents
-    return sum(line.quantity * (line.price_cents or 0) for line in event.lines)
+    cents = sum(line.quantity * (line.price_cents or 0) for line in event.lines)
+    return max(-SPEND_LIMIT_CENTS, min(cents, SPEND_LIMIT_CENTS))
 
 
 def finish(state: CustomerState, as_of_us: int) -> dict[str, float]:

@@ -1,0 +1,155 @@
+"""The worker as a process: connects, waits its turn, works, and stops when told."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+import click
+import redis
+from prometheus_client import CollectorRegistry, start_http_server
+
+from ingestion.worker.lease import Holder, Leases, this_process
+from ingestion.worker.loop import Worker
+from ingestion.worker.metrics import WorkerMetrics
+from ingestion.worker.store import OnlineStore
+from nearline.clock import SystemClock
+from nearline.errors import StoreUnavailable, TransientError
+from nearline.log import claim_partitions
+from nearline.say import say
+from nearline.settings import Settings
+
+JOB = "worker"
+_BLOCK_MS = 1_000
+_RETRY_S = 0.5
+
+_logger = logging.getLogger(__name__)
+
+
+def run(settings: Settings, *, once: bool) -> None:
+    """Work until SIGTERM or SIGINT; with `once`, until the log holds nothing new.
+
+    Raises StoreUnavailable when Redis cannot be reached at the start. Later outages are
+    waited out.
+    """
+    stop = stop_on_signals()
+    client = connect(settings)
+    claim_partitions(client, settings.partitions)
+    registry = CollectorRegistry()
+    serve_metrics(settings.host, settings.metrics_port, registry)
+    leases = Leases(client, JOB, range(settings.partitions), holder=this_process(JOB))
+    worker = Worker(client, leases, OnlineStore(client), WorkerMetrics(registry), SystemClock())
+    # What lives now lives for good: the collector need not look through it again.
+    gc.collect()
+    gc.freeze()
+    tell = Turns(leases, settings.partitions, "worker")
+    try:
+        while not stop.is_set():
+            try:
+                read = worker.step(None if once else _BLOCK_MS)
+            except (redis.RedisError, TransientError) as error:
+                worker.forget_positions()
+                wait_out(error, stop)
+                continue
+            tell()
+            if once and not read and not leases.others:
+                break
+            if not leases.held:
+                stop.wait(0.1)
+    finally:
+        leave(leases, client)
+
+
+def connect(settings: Settings) -> redis.Redis:
+    """A client for a loop that blocks for about a second; raises StoreUnavailable."""
+    client = redis.Redis.from_url(settings.redis_address, socket_timeout=10.0)
+    try:
+        client.ping()
+    except redis.RedisError as error:
+        client.close()
+        # The whole address may hold a password.
+        place = settings.redis_address.rpartition("@")[2]
+        raise StoreUnavailable("Redis", place, type(error).__name__) from error
+    return client
+
+
+def leave(leases: Leases, client: redis.Redis) -> None:
+    """Give the leases back if the server can be reached, and hang up."""
+    try:
+        leases.release()
+    except redis.RedisError:
+        _logger.info("the leases could not be given back; they expire by themselves")
+    client.close()
+
+
+def wait_out(error: Exception, stop: threading.Event) -> None:
+    """Say what went wrong, and pause before the next attempt."""
+    _logger.warning("%s: %s; trying again", type(error).__name__, error)
+    stop.wait(_RETRY_S)
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set, so that a loop can end between two steps."""
+    stop = threading.Event()
+
+    def told(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, told)
+    signal.signal(signal.SIGINT, told)
+    return stop
+
+
+def serve_metrics(host: str, port: int, registry: CollectorRegistry) -> None:
+    """Answer Prometheus there; without the port (a waiting second process) go on without."""
+    try:
+        start_http_server(port, addr=host, registry=registry)
+    except OSError as error:
+        _logger.warning("no metrics on %s:%d (%s): going on without", host, port, error.strerror)
+
+
+class Turns:
+    """Tells, once for each change, on what a process works and for whom it waits."""
+
+    def __init__(
+        self,
+        leases: Leases,
+        partitions: int,
+        what: str,
+        write: Callable[[str], None] = click.echo,
+    ) -> None:
+        self._leases, self._partitions, self._what, self._write = leases, partitions, what, write
+        self._said: frozenset[int] | None = None
+
+    def __call__(self) -> None:
+        held = self._leases.held
+        if held == self._said:
+            return
+        self._said = held
+        total, what = self._partitions, self._what
+        if len(held) == total:
+            text = say(
+                f"{what} ready: works on all {total} partitions",
+                f"{what} 就绪：处理全部 {total} 个分区",
+            )
+        else:
+            others = {self._leases.others[p] for p in sorted(self._leases.others)}
+            who = ", ".join(sorted(name_of(other) for other in others))
+            text = say(
+                f"{what} waits for {total - len(held)} of {total} partitions, held by {who}; "
+                "takes over when they are given up",
+                f"{what} 等待 {total} 个分区中的 {total - len(held)} 个（由 {who} 持有），"
+                "释放后接管",
+            )
+        self._write(text)
+
+
+def name_of(holder: Holder | None) -> str:
+    """A process, as a person would look for it."""
+    if holder is None:
+        return "an unknown process"
+    return f"{holder.role} (process {holder.pid} on {holder.host})"
