@@ -45,3 +45,8 @@ def archived(partition: int) -> str:
 def lease(partition: int, job: str) -> str:
     """Who works on a partition for a job (`worker`, `history`). Expires after seconds."""
     return f"nl:{{{partition}}}:lease:{job}"
+
+
+def bench(run: str, what: str) -> str:
+    """What `nearline bench` compares with (a stream, a row). Deleted at its end, else in an hour."""
+    return f"nl:bench:{run}:{what}"

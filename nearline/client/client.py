@@ -181,6 +181,9 @@ class Client:
         properties: Mapping[str, Any] | None = None,
         items: Sequence[Item] | None = None,
         *,
+        item_id: str | None = None,
+        category: str | None = None,
+        price_cents: int | None = None,
         message_id: str | None = None,
         at: datetime | None = None,
         consent: Mapping[str, bool] | None = None,
@@ -188,8 +191,12 @@ class Client:
     ) -> Verdict:
         """Send one event past the queue and return its verdict; `position` is the log token.
 
-        Raises Unavailable when no answer came within `timeout_s`, Refused when none will.
+        `item_id`, `category` and `price_cents` name one item as answers name it; `items` are
+        GA4's. Raises Unavailable when no answer came within `timeout_s`, Refused when none will.
         """
+        if item_id is not None:
+            price = None if price_cents is None else price_cents / 100
+            items = [*(items or ()), messages.item_line(item_id, price=price, category=category)]
         message = self._track(
             customer_id, event, properties, items, message_id=message_id, at=at, consent=consent
         )

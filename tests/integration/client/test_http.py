@@ -263,3 +263,11 @@ def test_a_program_that_forgets_to_close_still_sends_its_events(service: Service
 def test_an_address_that_is_none_is_refused_at_the_start() -> None:
     with pytest.raises(PermanentError, match=r"expected one such as http://127\.0\.0\.1:7300"):
         Client("localhost:7300", "http://127.0.0.1:7310", "k")
+
+
+def test_an_item_may_be_named_as_answers_name_it(service: Service, client: Client) -> None:
+    client.send_now("c-1", "view_item", item_id="i-1", category="shoes", price_cents=1_899)
+
+    (sent,) = service.requests[0][2]["batch"]
+    line = {"item_id": "i-1", "price": 18.99, "item_category": "shoes"}
+    assert sent["properties"] == {"items": [line]}
