@@ -21,12 +21,13 @@ import redis
 from nearline import keys
 
 # KEYS[1] lease. ARGV: own token, lifetime in ms, a dead holder's token or ''.
-# Takes a free lease, renews one's own, replaces the dead one's. Replies the holder's token.
+# Takes a free lease, renews one's own, replaces the dead one's. Replies the holder's token, and
+# 1 where it was the holder's before (0: it had lapsed, and others may have worked meanwhile).
 _TAKE_SCRIPT = """
 local held = redis.call('GET', KEYS[1])
-if held and held ~= ARGV[1] and held ~= ARGV[3] then return held end
+if held and held ~= ARGV[1] and held ~= ARGV[3] then return {held, 1} end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return ARGV[1]
+return {ARGV[1], held == ARGV[1] and 1 or 0}
 """
 _RELEASE_SCRIPT = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
@@ -94,18 +95,24 @@ class Leases:
     def tend(self, *, now: bool = False) -> frozenset[int]:
         """Renew what is held, try to take the rest, when due; return what is held.
 
-        Due is each third of the lifetime, and each 100 ms while partitions are missing.
+        Due is each third of the lifetime, and each 100 ms while partitions are missing. A lease
+        that lapsed and was free to take again is not among those returned, once: the caller
+        must forget what it believed of that partition.
         """
         if not now and self._monotonic() < self._due:
             return self.held
-        others = {}
+        others: dict[int, Holder | None] = {}
+        lapsed: set[int] = set()
         for partition in self._partitions:
-            token = self._taken(partition)
+            token, kept = self._taken(partition)
             if token != str(self.holder):
                 others[partition] = Holder.parse(token)
+            elif partition in self.held and not kept:
+                lapsed.add(partition)
         self.others = others
-        self.held = frozenset(self._partitions) - others.keys()
-        self._due = self._monotonic() + (0.1 if others else self.ttl_s / 3)
+        self.held = frozenset(self._partitions) - others.keys() - lapsed
+        pause_s = 0.0 if lapsed else 0.1 if others else self.ttl_s / 3
+        self._due = self._monotonic() + pause_s
         return self.held
 
     def release(self) -> None:
@@ -115,19 +122,19 @@ class Leases:
         self.held = frozenset()
         self._due = 0.0
 
-    def _taken(self, partition: int) -> str:
-        token = self._try(partition, "")
+    def _taken(self, partition: int) -> tuple[str, bool]:
+        token, kept = self._try(partition, "")
         other = Holder.parse(token)
         if token != str(self.holder) and other and other.is_dead:
-            token = self._try(partition, token)
-        return token
+            token, kept = self._try(partition, token)
+        return token, kept
 
-    def _try(self, partition: int, dead: str) -> str:
+    def _try(self, partition: int, dead: str) -> tuple[str, bool]:
         reply: Any = self._take(
             keys=[keys.lease(partition, self._job)],
             args=[str(self.holder), int(self.ttl_s * 1_000), dead],
         )
-        return str(reply.decode())
+        return reply[0].decode(), bool(reply[1])
 
 
 def _place() -> str:

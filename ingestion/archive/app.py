@@ -1,0 +1,84 @@
+"""The history writer as a process: connects, waits its turn, writes, and stops when told."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import time
+
+import redis
+from prometheus_client import CollectorRegistry
+
+from ingestion.archive.buffer import Limits
+from ingestion.archive.compaction import merge_closed_days
+from ingestion.archive.metrics import ArchiveMetrics
+from ingestion.archive.writer import Archive
+from ingestion.worker.app import (
+    Turns,
+    connect,
+    leave,
+    serve_metrics,
+    stop_on_signals,
+    wait_out,
+)
+from ingestion.worker.lease import Leases, this_process
+from nearline.clock import SystemClock
+from nearline.log import claim_partitions
+from nearline.settings import Settings
+
+JOB = "history"
+_BLOCK_MS = 1_000
+_TIDY_EVERY_S = 3_600.0
+
+_logger = logging.getLogger(__name__)
+
+
+def run(settings: Settings, *, once: bool) -> None:
+    """Archive until SIGTERM or SIGINT; with `once`, until the log holds nothing new.
+
+    What was read is written before this returns. Raises StoreUnavailable when Redis cannot be
+    reached at the start; later outages are waited out.
+    """
+    stop = stop_on_signals()
+    client = connect(settings)
+    claim_partitions(client, settings.partitions)
+    registry = CollectorRegistry()
+    serve_metrics(settings.host, settings.metrics_port + 1, registry)
+    metrics, clock = ArchiveMetrics(registry), SystemClock()
+    leases = Leases(client, JOB, range(settings.partitions), holder=this_process(JOB), ttl_s=15.0)
+    archive = Archive(
+        client,
+        leases,
+        settings.history,
+        Limits(settings.history_flush_s, settings.history_flush_events),
+        settings.log_retention_days,
+        clock,
+        metrics,
+    )
+    gc.collect()
+    gc.freeze()
+    tell = Turns(leases, settings.partitions, "history")
+    block_ms = None if once else max(1, min(_BLOCK_MS, int(settings.history_flush_s * 1_000)))
+    tidy_due_s = 0.0
+    try:
+        while not stop.is_set():
+            try:
+                read = archive.step(block_ms)
+                tell()
+                if once and not read and not leases.others:
+                    break
+                if not leases.held:
+                    stop.wait(0.1)
+                elif not read and time.monotonic() >= tidy_due_s:
+                    tidy_due_s = time.monotonic() + _TIDY_EVERY_S
+                    archive.trim()
+                    parts = merge_closed_days(settings.history, clock.now_us(), leases.tend)
+                    metrics.merged.inc(parts)
+            except (redis.RedisError, OSError) as error:
+                archive.start_over()
+                wait_out(error, stop)
+        archive.flush()
+    except redis.RedisError:
+        _logger.warning("Redis is away at the end: what is not written will be read again")
+    finally:
+        leave(leases, client)

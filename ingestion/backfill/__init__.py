@@ -1,0 +1,1 @@
+"""The backfill: all history folded again into the online features."""
