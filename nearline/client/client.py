@@ -215,13 +215,11 @@ class Client:
         timeout_s: float | None = None,
     ) -> Recommendation:
         """The k best items for a customer. Raises Refused, Unavailable or AnswerUnreadable."""
-        body = {
-            "customer_id": customer_id,
-            "scene": str(scene),
-            "k": k,
-            "exclude_item_ids": list(exclude_item_ids),
-            "as_of_us": as_of_us,
-        }
+        body: dict[str, Any] = {"customer_id": customer_id, "scene": str(scene), "k": k}
+        if exclude_item_ids:
+            body["exclude"] = list(exclude_item_ids)
+        if as_of_us is not None:
+            body["as_of_us"] = as_of_us
         limit_s = timeout_s or self._read_timeout_s
         return self._transport.ask("POST", "/v1/recommend", body, Recommendation, limit_s)
 
