@@ -1,0 +1,292 @@
+"""The Ray Serve graph: gateway -> retrieval -> ranking, and churn; a watcher swaps bundles.
+
+Composition root. Deployments are doors: each builds a plain class once and passes requests
+through. Sizes fit two cores; `num_cpus` is what Ray reserves, not what a replica may use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+import nearline
+from nearline.clock import SystemClock
+from nearline.contracts.bundle import CHAMPION, BundleRefused
+from nearline.errors import StoreUnavailable
+from nearline.log import EventLog
+from serving.answers import Answering, Patience
+from serving.bundles import Shelf
+from serving.churn import Churn, ChurnRequest, ChurnScored
+from serving.config import ServingConfig
+from serving.exposures import Exposures
+from serving.features import RedisFeatures, connect
+from serving.grpc_api import GrpcApi
+from serving.http_api import Health, build
+from serving.metrics import MeasuredAnswers, Metrics
+from serving.ranking import Ranking, RankRequest
+from serving.retrieval import Retrieval, RetrievalRequest, Retrieved
+from serving.watch import BundleWatch, WatchState
+
+WATCH_HEALTH_S = 30.0
+_STAGE_TIMEOUT_S = 2.0
+
+logger = logging.getLogger(__name__)
+
+
+class HoldsBundles:
+    """The two calls by which the watcher moves a stage to another bundle."""
+
+    def __init__(self) -> None:
+        self.shelf = Shelf()
+
+    async def prepare(self, version: str, folder: str) -> str:
+        """Load aside, in a thread; return why it is refused, or nothing."""
+        try:
+            await asyncio.to_thread(self.shelf.prepare, version, Path(folder))
+        except BundleRefused as refused:
+            return refused.why
+        return ""
+
+    async def activate(self, version: str) -> None:
+        self.shelf.activate(version)
+
+
+@serve.deployment(name="Retrieval", ray_actor_options={"num_cpus": 0.3}, max_ongoing_requests=64)
+class RetrievalDeployment(HoldsBundles):
+    """Features, encoder and index in one process: they share nothing worth a hop."""
+
+    def __init__(self, config: ServingConfig) -> None:
+        super().__init__()
+        self._retrieval = Retrieval(_features(config), self.shelf)
+        _settle()
+
+    async def retrieve(self, request: RetrievalRequest) -> Retrieved:
+        return await self._retrieval.retrieve(request)
+
+
+@serve.deployment(name="Ranking", ray_actor_options={"num_cpus": 0.3}, max_ongoing_requests=64)
+class RankingDeployment(HoldsBundles):
+    """Trees over assembled rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ranking = Ranking(self.shelf)
+        _settle()
+
+    async def rank(self, request: RankRequest) -> tuple[float, ...]:
+        return await self._ranking.rank(request)
+
+
+@serve.deployment(name="Churn", ray_actor_options={"num_cpus": 0.1}, max_ongoing_requests=32)
+class ChurnDeployment(HoldsBundles):
+    """Churn scores with their reasons."""
+
+    def __init__(self, config: ServingConfig) -> None:
+        super().__init__()
+        self._churn = Churn(_features(config), self.shelf)
+        _settle()
+
+    async def score(self, request: ChurnRequest) -> ChurnScored:
+        return await self._churn.score(request)
+
+
+@serve.deployment(name="BundleWatch", ray_actor_options={"num_cpus": 0.1})
+class BundleWatchDeployment:
+    """Follows the champion. A process of its own, since MLflow is large and not quick."""
+
+    def __init__(self, config: ServingConfig, *stages: DeploymentHandle[Any]) -> None:
+        from nearline import registry
+
+        self._config = config
+        self._watch = BundleWatch(
+            stages=[_Broadcast(stage) for stage in stages],
+            resolve=lambda: registry.resolve(config.mlflow_uri, CHAMPION),
+            fetch=lambda version: registry.download(config.mlflow_uri, version, config.bundles),
+            clock_s=time.monotonic,
+        )
+        # Serve runs constructors inside the loop that serves.
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def state(self) -> WatchState:
+        return self._watch.state
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._watch.look()
+            except Exception as error:  # noqa: BLE001 - watching must go on; the log says why
+                logger.warning("following the champion failed: %s", type(error).__name__)
+            await asyncio.sleep(self._config.watch_every_s)
+
+
+@serve.deployment(name="Gateway", ray_actor_options={"num_cpus": 0.3}, max_ongoing_requests=128)
+@serve.ingress()
+class Gateway:
+    """The one ingress: FastAPI over HTTP, and methods named as in the proto over gRPC."""
+
+    def __init__(
+        self,
+        config: ServingConfig,
+        retrieval: DeploymentHandle[Any],
+        ranking: DeploymentHandle[Any],
+        churn: DeploymentHandle[Any],
+        watch: DeploymentHandle[Any],
+    ) -> None:
+        client = connect(config.redis_url)
+        self._features = RedisFeatures(client, config.partitions, config.features_timeout_ms)
+        self._exposures = Exposures(EventLog(client, config.partitions).append)
+        self._watch = watch
+        self._metrics = Metrics(self._exposures)
+        self._answers = MeasuredAnswers(
+            Answering(
+                retrieval=_Retrieval(retrieval),
+                ranking=_Ranking(ranking),
+                churn=_Churn(churn),
+                spare=Retrieval(self._features, Shelf()),
+                features=self._features,
+                exposures=self._exposures,
+                patience=Patience(
+                    config.retrieval_timeout_ms, config.ranking_timeout_ms, config.churn_timeout_ms
+                ),
+                clock=SystemClock(),
+                entropy=os.urandom,
+            ),
+            self._metrics,
+        )
+        self._grpc = GrpcApi(self._answers)
+
+    def __serve_build_asgi_app__(self) -> Any:
+        app = build(self._answers, self._health, self._metrics)
+        app.openapi()  # Slow once; not for the first caller.
+        _settle()
+        return app
+
+    async def _health(self) -> Health:
+        try:
+            state: WatchState = await asyncio.wait_for(
+                _result(self._watch.state.remote()), _STAGE_TIMEOUT_S
+            )
+        except Exception:  # noqa: BLE001 - the watcher may be anything but well
+            state = WatchState(looked=True, refused="the watcher does not answer")
+        try:
+            await self._features.ping()
+            redis_answers = True
+        except StoreUnavailable:
+            redis_answers = False
+        well = redis_answers and bool(state.active) and not state.refused
+        return Health(
+            status="starting" if not state.looked else "ok" if well else "degraded",
+            bundle=state.active,
+            bundle_refused=state.refused,
+            redis=redis_answers,
+            exposures_waiting=self._exposures.waiting,
+            version=nearline.__version__,
+        )
+
+    # gRPC: the names are those of the proto.
+
+    async def Recommend(self, frame: bytes, grpc_context: Any) -> Any:
+        return await self._grpc.recommend(frame, grpc_context)
+
+    async def Churn(self, frame: bytes, grpc_context: Any) -> Any:
+        return await self._grpc.churn(frame, grpc_context)
+
+    async def Tags(self, frame: bytes, grpc_context: Any) -> Any:
+        return await self._grpc.tags(frame, grpc_context)
+
+    async def Check(self, frame: bytes, grpc_context: Any) -> Any:
+        return self._grpc.check(frame, grpc_context)
+
+    async def Watch(self, frame: bytes, grpc_context: Any) -> AsyncIterator[Any]:
+        """The status at once, and again now and then, so that silence means trouble."""
+        while True:
+            yield self._grpc.watch(frame, grpc_context)
+            if grpc_context.code():
+                return
+            await asyncio.sleep(WATCH_HEALTH_S)
+
+    async def __del__(self) -> None:
+        # Serve awaits this before it stops a replica.
+        with contextlib.suppress(Exception):
+            await self._exposures.close()
+
+
+class _Broadcast:
+    """A stage as the watcher sees it: every replica at once."""
+
+    def __init__(self, handle: DeploymentHandle[Any]) -> None:
+        self._handle = handle
+
+    async def prepare(self, version: str, folder: str) -> str:
+        reasons = await self._handle.broadcast("prepare", version, folder).results_async()
+        return next((why for why in reasons if why), "")
+
+    async def activate(self, version: str) -> None:
+        await self._handle.broadcast("activate", version).results_async()
+
+
+class _Retrieval:
+    def __init__(self, handle: DeploymentHandle[Any]) -> None:
+        self._handle = handle
+
+    async def retrieve(self, request: RetrievalRequest) -> Retrieved:
+        found: Retrieved = await self._handle.retrieve.remote(request)
+        return found
+
+
+class _Ranking:
+    def __init__(self, handle: DeploymentHandle[Any]) -> None:
+        self._handle = handle
+
+    async def rank(self, request: RankRequest) -> tuple[float, ...]:
+        scores: tuple[float, ...] = await self._handle.rank.remote(request)
+        return scores
+
+
+class _Churn:
+    def __init__(self, handle: DeploymentHandle[Any]) -> None:
+        self._handle = handle
+
+    async def score(self, request: ChurnRequest) -> ChurnScored:
+        scored: ChurnScored = await self._handle.score.remote(request)
+        return scored
+
+
+def graph(config: ServingConfig) -> serve.Application:
+    """The application, ready for `serve.run`."""
+    retrieval = _node(RetrievalDeployment, config)
+    ranking = _node(RankingDeployment)
+    churn = _node(ChurnDeployment, config)
+    # Retrieval chooses the bundle of a request, so it is switched last.
+    watch = _node(BundleWatchDeployment, config, ranking, churn, retrieval)
+    return _node(Gateway, config, retrieval, ranking, churn, watch)
+
+
+def _node(deployment: Any, *arguments: Any) -> serve.Application:
+    # Serve's decorators replace a class by a Deployment, which type checkers cannot see.
+    node: serve.Application = deployment.bind(*arguments)
+    return node
+
+
+def _features(config: ServingConfig) -> RedisFeatures:
+    return RedisFeatures(connect(config.redis_url), config.partitions, config.features_timeout_ms)
+
+
+def _settle() -> None:
+    """What is loaded now lives long: a full collection would stop answers for 0.2 s."""
+    gc.collect()
+    gc.freeze()
+
+
+async def _result(response: Any) -> Any:
+    return await response

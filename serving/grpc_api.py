@@ -1,0 +1,115 @@
+"""The gRPC door: the same answers as HTTP, behind Ray Serve's gRPC proxy.
+
+Ray's proxy would decode requests itself and answer INTERNAL to bytes that are no message.
+`add_to_server` registers our services without a decoder, so the bytes arrive here and a
+malformed frame is told what it is: INVALID_ARGUMENT.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeVar
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from grpc_health.v1 import health_pb2
+
+from nearline.v1 import recommend_pb2 as pb
+from serving import wire
+from serving.answers import Answers
+from serving.requests import InvalidRequest
+
+RECOMMENDATIONS = "nearline.v1.Recommendations"
+HEALTH = "grpc.health.v1.Health"
+SERVICES = ("", RECOMMENDATIONS)  # What Health knows; empty asks for all of it.
+
+M = TypeVar("M", bound=Message)
+
+
+class Context(Protocol):
+    """What of a gRPC context is used here; Ray's travels between processes."""
+
+    def set_code(self, code: grpc.StatusCode) -> None: ...
+
+    def set_details(self, details: str) -> None: ...
+
+
+class GrpcApi:
+    """Each method takes the frame's bytes and returns a message; faults go to the context."""
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+
+    async def recommend(self, frame: bytes, context: Context) -> pb.RecommendResponse:
+        try:
+            query = wire.query_of(_parsed(pb.RecommendRequest, frame))
+        except InvalidRequest as error:
+            return _refused(context, error, pb.RecommendResponse())
+        return wire.recommendation(await self._answers.recommend(query))
+
+    async def churn(self, frame: bytes, context: Context) -> pb.ChurnResponse:
+        try:
+            customer_id, as_of_us = wire.customer_of(_parsed(pb.ChurnRequest, frame))
+        except InvalidRequest as error:
+            return _refused(context, error, pb.ChurnResponse())
+        return wire.churn(await self._answers.churn(customer_id, as_of_us))
+
+    async def tags(self, frame: bytes, context: Context) -> pb.TagsResponse:
+        try:
+            customer_id, as_of_us = wire.customer_of(_parsed(pb.TagsRequest, frame))
+        except InvalidRequest as error:
+            return _refused(context, error, pb.TagsResponse())
+        return wire.tags(await self._answers.tags(customer_id, as_of_us))
+
+    def check(self, frame: bytes, context: Context) -> health_pb2.HealthCheckResponse:
+        """SERVING for what we serve: with fallbacks, an answer is always there."""
+        try:
+            service = _parsed(health_pb2.HealthCheckRequest, frame).service
+        except InvalidRequest as error:
+            return _refused(context, error, health_pb2.HealthCheckResponse())
+        if service not in SERVICES:
+            context.set_code(grpc.StatusCode.NOT_FOUND)
+            context.set_details(f"unknown service; known: {RECOMMENDATIONS}")
+            return health_pb2.HealthCheckResponse()
+        return health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
+
+    def watch(self, frame: bytes, context: Context) -> health_pb2.HealthCheckResponse:
+        """The status to send first to somebody who watches; unknown services are said so."""
+        try:
+            service = _parsed(health_pb2.HealthCheckRequest, frame).service
+        except InvalidRequest as error:
+            return _refused(context, error, health_pb2.HealthCheckResponse())
+        known = service in SERVICES
+        status = health_pb2.HealthCheckResponse
+        return status(status=status.SERVING if known else status.SERVICE_UNKNOWN)
+
+
+def add_to_server(_servicer: Any, server: Any) -> None:
+    """Register our services with Ray's proxy.
+
+    The proxy replaces each handler by a route to the gateway's method of the same name.
+    Importing this module also loads the descriptors that reflection shows.
+    """
+    unary, stream = grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler
+    services: dict[str, dict[str, Any]] = {
+        RECOMMENDATIONS: {name: unary(_never) for name in ("Recommend", "Churn", "Tags")},
+        HEALTH: {"Check": unary(_never), "Watch": stream(_never)},
+    }
+    for service, handlers in services.items():
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+
+
+def _never(*_: Any) -> Any:
+    raise AssertionError("Ray's proxy replaces this handler")
+
+
+def _parsed(kind: type[M], frame: bytes) -> M:
+    try:
+        return kind.FromString(frame)
+    except DecodeError:
+        raise InvalidRequest("message", f"these bytes are no {kind.DESCRIPTOR.full_name}") from None
+
+
+def _refused(context: Context, error: InvalidRequest, empty: M) -> M:
+    context.set_code(grpc.StatusCode.INVALID_ARGUMENT)
+    context.set_details(str(error))
+    return empty

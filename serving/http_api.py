@@ -1,0 +1,178 @@
+"""The HTTP door: FastAPI over anything that answers. JSON bodies are the contract's dataclasses."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import Body, FastAPI, Path, Query
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+import nearline
+from nearline.contracts.answer import (
+    MAX_ITEMS,
+    ChurnAnswer,
+    Recommendation,
+    Scene,
+    TagsAnswer,
+)
+from serving import examples, problems
+from serving.answers import Answers
+from serving.metrics import CONTENT_TYPE, Metrics
+from serving.requests import (
+    ID_PATTERN,
+    LATEST_US,
+    MAX_EXCLUDED,
+    MAX_ID_LENGTH,
+    InvalidRequest,
+    checked_customer_id,
+    checked_instant,
+    recommend_query,
+)
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH, pattern=ID_PATTERN)]
+CustomerId = Annotated[Id, Field(description="Who asks.", examples=["c-1001"])]
+SceneName = Annotated[Scene, Field(description="Where in the shop the answer will be shown.")]
+Count = Annotated[int, Field(ge=1, le=MAX_ITEMS, description="How many items.", examples=[10])]
+Excluded = Annotated[
+    list[Id],
+    Field(max_length=MAX_EXCLUDED, description="Item ids that must not be shown."),
+]
+AsOf = Annotated[
+    int | None,
+    Field(
+        ge=1,
+        le=LATEST_US,
+        description="Finish windows and ages as of this instant (microseconds since the epoch) "
+        "instead of now; such an answer is not logged as shown.",
+    ),
+]
+
+
+class RecommendBody(BaseModel):
+    """A question as JSON; the same fields as the query string of GET."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": examples.QUESTION})
+    customer_id: CustomerId
+    scene: SceneName = Scene.HOME
+    k: Annotated[Count, Field(strict=True)] = 10
+    exclude_item_ids: Excluded = []
+    as_of_us: Annotated[AsOf, Field(strict=True)] = None
+
+
+class Health(BaseModel):
+    """What is there. The gateway answers, with fallbacks, even where something is missing."""
+
+    status: str = Field(
+        description="`ok`; `degraded` when a fallback would answer; `starting` (with 503) until "
+        "the registry has been asked for a bundle once."
+    )
+    bundle: str = Field(description="Version that answers now; empty when none is loaded.")
+    bundle_refused: str = Field(description="Why the champion does not serve, or empty.")
+    redis: bool = Field(description="Whether the feature store answers.")
+    exposures_waiting: int
+    version: str
+
+
+HealthCheck = Callable[[], Awaitable[Health]]
+
+
+def build(answers: Answers, health: HealthCheck, metrics: Metrics) -> FastAPI:
+    """The application; all it needs comes in as arguments."""
+    app = FastAPI(
+        title="Nearline",
+        version=nearline.__version__,
+        description="What a customer just did becomes what that customer sees next. "
+        "Every answer carries its reasons, versions and a freshness receipt; `degraded` names "
+        "what was missing when it was made.",
+        redirect_slashes=False,
+        redoc_url=None,
+    )
+    problems.install(app)
+
+    @app.exception_handler(InvalidRequest)
+    async def invalid(_: Any, error: InvalidRequest) -> Response:
+        hints = [{"field": error.field, "hint": error.hint}]
+        return problems.respond(422, "invalid_request", str(error), hints)
+
+    @app.get("/v1/recommend", **_documented("Recommend", Recommendation, examples.RECOMMENDATION))
+    async def recommend_by_query(
+        customer_id: Annotated[CustomerId, Query()],
+        scene: Annotated[SceneName, Query()] = Scene.HOME,
+        k: Annotated[Count, Query()] = 10,
+        exclude_item_ids: Annotated[Excluded, Query()] = [],  # noqa: B006 - FastAPI copies it
+        as_of_us: Annotated[AsOf, Query()] = None,
+    ) -> Response:
+        """The next best items for a customer, best first."""
+        query = recommend_query(customer_id, scene, k, exclude_item_ids, as_of_us)
+        return _json(await answers.recommend(query))
+
+    @app.post("/v1/recommend", **_documented("Recommend", Recommendation, examples.RECOMMENDATION))
+    async def recommend_by_body(body: Annotated[RecommendBody, Body()]) -> Response:
+        """The same question as JSON."""
+        query = recommend_query(
+            body.customer_id, body.scene, body.k, body.exclude_item_ids, body.as_of_us
+        )
+        return _json(await answers.recommend(query))
+
+    @app.get("/v1/churn/{customer_id:path}", **_documented("Churn", ChurnAnswer, examples.CHURN))
+    async def churn(
+        customer_id: Annotated[CustomerId, Path()], as_of_us: Annotated[AsOf, Query()] = None
+    ) -> Response:
+        """How likely a customer is to stay away, per horizon, and why; empty for a stranger."""
+        who, when = checked_customer_id(customer_id), checked_instant(as_of_us)
+        return _json(await answers.churn(who, when))
+
+    @app.get("/v1/tags/{customer_id:path}", **_documented("Tags", TagsAnswer, examples.TAGS))
+    async def tags(
+        customer_id: Annotated[CustomerId, Path()], as_of_us: Annotated[AsOf, Query()] = None
+    ) -> Response:
+        """What a marketer would call this customer right now; empty for a stranger."""
+        who, when = checked_customer_id(customer_id), checked_instant(as_of_us)
+        return _json(await answers.tags(who, when))
+
+    @app.get(
+        "/healthz",
+        tags=["Operations"],
+        response_class=Response,
+        responses={200: {"model": Health}, 503: {"model": Health}},
+    )
+    async def healthz() -> Response:
+        """Whether this gateway answers, and with what."""
+        found = await health()
+        status = 503 if found.status == "starting" else 200
+        return Response(found.model_dump_json(), status, media_type="application/json")
+
+    @app.get(
+        "/metrics",
+        tags=["Operations"],
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
+    async def prometheus() -> Response:
+        """Latencies, freshness and degradations of this gateway for Prometheus."""
+        return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+    return app
+
+
+def _json(answer: object) -> Response:
+    # msgspec writes the dataclasses as they are, some twenty times faster than FastAPI would.
+    return Response(msgspec.json.encode(answer), media_type="application/json")
+
+
+def _documented(tag: str, model: type, example: dict[str, Any]) -> dict[str, Any]:
+    refusal = {
+        "description": "The request must be mended (RFC 9457)",
+        "content": {problems.MEDIA_TYPE: {"schema": problems.SCHEMA, "example": examples.PROBLEM}},
+    }
+    return {
+        "tags": [tag],
+        "response_class": Response,
+        "responses": {
+            200: {"model": model, "content": {"application/json": {"example": example}}},
+            422: refusal,
+        },
+    }

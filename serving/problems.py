@@ -1,0 +1,120 @@
+"""RFC 9457 problem documents: one shape for every refusal over HTTP.
+
+`problem` is pure; `install` teaches a FastAPI app to answer every error with one. No problem
+ever repeats what the caller sent, which may be personal.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from starlette.responses import Response
+
+MEDIA_TYPE = "application/problem+json"
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"field": {"type": "string"}, "hint": {"type": "string"}},
+            },
+        },
+    },
+}
+
+logger = logging.getLogger(__name__)
+
+
+def problem(
+    status: int, code: str, detail: str, errors: Sequence[Mapping[str, str]] = ()
+) -> dict[str, Any]:
+    """The document: a stable `code` for programs, a `detail` for people.
+
+    `errors` names each field that must be mended, as `{"field": ..., "hint": ...}`.
+    """
+    document: dict[str, Any] = {
+        "type": f"urn:nearline:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+    }
+    return document | ({"errors": [dict(error) for error in errors]} if errors else {})
+
+
+def respond(
+    status: int,
+    code: str,
+    detail: str,
+    errors: Sequence[Mapping[str, str]] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The document as a response."""
+    from starlette.responses import Response
+
+    return Response(
+        json.dumps(problem(status, code, detail, errors)),
+        status_code=status,
+        media_type=MEDIA_TYPE,
+        headers=dict(headers or {}),
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the app with a problem: refusals, unknown paths, bugs."""
+    from fastapi.exceptions import RequestValidationError
+    from starlette.exceptions import HTTPException
+    from starlette.requests import Request
+
+    async def refused(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        status = error.status_code
+        code, detail = _WORDS.get(status, ("refused", HTTPStatus(status).phrase))
+        return respond(status, code, detail, headers=error.headers)
+
+    async def invalid(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        errors = [{"field": _path(one["loc"]), "hint": str(one["msg"])} for one in error.errors()]
+        return respond(422, "invalid_request", "The request does not fit its schema.", errors)
+
+    async def broken(_: Request, error: Exception) -> Response:
+        logger.error("a request failed: %s", type(error).__name__, exc_info=error)
+        return respond(500, "internal", "Nearline failed here; its log says where.")
+
+    app.add_exception_handler(HTTPException, refused)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(Exception, broken)
+
+
+def _path(location: Sequence[object]) -> str:
+    """Where a field lies; only names of the schema and numbers, never what the caller wrote."""
+    return ".".join(str(part) for part in location if isinstance(part, int) or _is_name(part))
+
+
+def _is_name(part: object) -> bool:
+    return isinstance(part, str) and part.isascii() and part.isidentifier() and len(part) <= 40
+
+
+_WORDS = {
+    400: ("bad_request", "The request cannot be read."),
+    401: ("unauthorized", "Say who you are: the write key goes into Basic authorization."),
+    404: ("not_found", "Nothing answers at this path; GET /openapi.json lists what does."),
+    405: ("method_not_allowed", "This path answers other methods; the Allow header lists them."),
+    413: ("too_large", "The body is larger than this path takes."),
+    415: ("unsupported_media_type", "Send application/json."),
+    503: ("unavailable", "A part that this needs is not there yet; try again soon."),
+}

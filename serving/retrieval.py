@@ -1,0 +1,234 @@
+"""From a customer's state to a few hundred candidates: encoder, index, revisits, popularity.
+
+What is decided here lies in `nearline.transforms.candidates`, shared with training; this
+module reads the stores and the models, and says by name what was missing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from nearline.contracts.answer import Degradation
+from nearline.errors import StoreUnavailable
+from nearline.online import CustomerReading
+from nearline.transforms import candidates as merging
+from nearline.transforms import customer, item
+from nearline.transforms.candidates import Candidate, Proposal
+from nearline.transforms.customer import CustomerState
+from nearline.transforms.item import ItemState
+from serving.bundles import Bundle, Shelf
+from serving.features import Features, PopularItem
+
+# Axes: C candidates, S recent items, D dimensions.
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalRequest:
+    """What retrieval needs of a query; the instant is fixed by whoever answers."""
+
+    customer_id: str
+    excluded: tuple[str, ...]
+    as_of_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A candidate with what the last stages need: its price, and its nearest recent item."""
+
+    candidate: Candidate
+    price_cents: int
+    nearest_item_id: str | None = None
+    nearest_cosine: float = 0.0
+
+    @property
+    def item_id(self) -> str:
+        return self.candidate.item_id
+
+    @property
+    def category(self) -> str:
+        return self.candidate.category
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """Candidates in the order of retrieval, and everything read to find them.
+
+    `bundle` is empty when none is loaded. `item_values` is `item.finish` of each option, in
+    step. `dropped` counts proposals withheld, by the rule's name.
+    """
+
+    bundle: str
+    reading: CustomerReading
+    options: tuple[Option, ...]
+    item_values: tuple[Mapping[str, float], ...]
+    dropped: Mapping[str, int]
+    degraded: tuple[Degradation, ...]
+
+
+class RetrievalPort(Protocol):
+    """Whoever can retrieve: the class below, or a handle to its replicas."""
+
+    async def retrieve(self, request: RetrievalRequest) -> Retrieved: ...
+
+
+class Retrieval:
+    """Reads features and finds candidates with the current bundle, or without any."""
+
+    def __init__(self, features: Features, shelf: Shelf) -> None:
+        self._features = features
+        self._shelf = shelf
+        self._popular: tuple[PopularItem, ...] = ()  # Last seen: it outlives a Redis outage.
+
+    async def retrieve(self, request: RetrievalRequest) -> Retrieved:
+        """Never raises for a missing part: the answer names what was missing."""
+        bundle = self._shelf.current  # One request, one bundle.
+        degraded: list[Degradation] = []
+        try:
+            reading = await self._features.customer(request.customer_id)
+        except StoreUnavailable:
+            reading = CustomerReading(customer.EMPTY, 0, None)
+            degraded.append(Degradation.FEATURES_UNAVAILABLE)
+        if bundle is None:
+            degraded.append(Degradation.BUNDLE_UNAVAILABLE)
+            return await self._without_bundle(request, reading, degraded)
+        state = reading.state
+        proposals, failed = propose(bundle, state, request)
+        degraded += failed
+        found = merging.merge(
+            proposals, bundle.catalogue, merging.excluded_ids(state, request.excluded)
+        )
+        try:
+            states = await self._features.items([candidate.item_id for candidate in found])
+        except StoreUnavailable:
+            states = [item.EMPTY] * len(found)
+            if Degradation.FEATURES_UNAVAILABLE not in degraded:
+                degraded.append(Degradation.ITEM_FEATURES_UNAVAILABLE)
+        return Retrieved(
+            bundle=bundle.version,
+            reading=reading,
+            options=options_of(bundle, state, found, states),
+            item_values=tuple(item.finish(one, request.as_of_us) for one in states),
+            dropped=dropped_of(proposals, bundle, state, request.excluded),
+            degraded=tuple(degraded),
+        )
+
+    async def _without_bundle(
+        self, request: RetrievalRequest, reading: CustomerReading, degraded: list[Degradation]
+    ) -> Retrieved:
+        try:
+            self._popular = await self._features.popular()
+        except StoreUnavailable:
+            if Degradation.FEATURES_UNAVAILABLE not in degraded:
+                degraded.append(Degradation.FEATURES_UNAVAILABLE)
+        purchased = {item_id for item_id, _ in reading.state.purchased}
+        excluded = set(request.excluded)
+        allowed = [
+            popular
+            for popular in self._popular
+            if popular.item_id not in purchased and popular.item_id not in excluded
+        ]
+        return Retrieved(
+            bundle="",
+            reading=reading,
+            options=tuple(
+                Option(_popular_candidate(popular, rank), popular.price_cents)
+                for rank, popular in enumerate(allowed, start=1)
+            ),
+            item_values=(),
+            dropped=_counts([popular.item_id for popular in self._popular], purchased, excluded),
+            degraded=tuple(degraded),
+        )
+
+
+def propose(
+    bundle: Bundle, state: CustomerState, request: RetrievalRequest
+) -> tuple[dict[str, list[Proposal]], list[Degradation]]:
+    """Each source's list, best first, and what failed.
+
+    The encoder is asked only when it knows at least one of the customer's items: for a
+    stranger it has nothing to go by.
+    """
+    catalogue, spec = bundle.catalogue, bundle.manifest.encoder
+    proposals = {
+        "revisit": merging.revisit_proposals(state, catalogue.index_of, request.as_of_us),
+        "popular": merging.popular_proposals(bundle.popular),
+    }
+    items, kinds = merging.encoder_input(state, catalogue.index_of, spec.history_length)
+    if not items.any():
+        return proposals, []
+    depth = merging.encoder_depth(merging.excluded_ids(state, request.excluded))
+    try:
+        scores, found = bundle.index.search(
+            bundle.query_vector(items, kinds), min(depth, bundle.index.ntotal)
+        )
+    except Exception as error:  # noqa: BLE001 - whatever the runtime raises, others can answer
+        logger.warning("the encoder failed: %s", type(error).__name__)
+        return proposals, [Degradation.ENCODER_UNAVAILABLE]
+    proposals["encoder"] = merging.encoder_proposals(found[0].tolist(), scores[0].tolist())
+    return proposals, []
+
+
+def options_of(
+    bundle: Bundle, state: CustomerState, found: Sequence[Candidate], states: Sequence[ItemState]
+) -> tuple[Option, ...]:
+    """Candidates with their newest known price and their nearest recent item.
+
+    Nearness is the cosine between index vectors; an item is not its own neighbour.
+    """
+    index_of = bundle.catalogue.index_of
+    recent = list(
+        dict.fromkeys(index_of[one.item_id] for one in state.recent if one.item_id in index_of)
+    )
+    prices = [
+        one.price_cents or bundle.prices_cents[candidate.item_index]
+        for candidate, one in zip(found, states, strict=True)
+    ]
+    if not recent or not found:
+        return tuple(Option(one, price) for one, price in zip(found, prices, strict=True))
+    rows = [candidate.item_index for candidate in found]
+    cosines_CS = bundle.unit_vectors[rows] @ bundle.unit_vectors[recent].T
+    cosines_CS[np.asarray(rows)[:, None] == np.asarray(recent)[None, :]] = -2.0
+    best_C = cosines_CS.argmax(axis=1)
+    return tuple(
+        Option(candidate, price, bundle.catalogue.item_ids[recent[best]], float(cosine))
+        if cosine >= -1.0
+        else Option(candidate, price)
+        for candidate, price, best, cosine in zip(
+            found, prices, best_C.tolist(), cosines_CS.max(axis=1).tolist(), strict=True
+        )
+    )
+
+
+def dropped_of(
+    proposals: Mapping[str, Sequence[Proposal]],
+    bundle: Bundle,
+    state: CustomerState,
+    excluded: Sequence[str],
+) -> dict[str, int]:
+    """How many proposed items were withheld, by the rule that did it."""
+    ids = bundle.catalogue.item_ids
+    proposed = {ids[one.item_index] for source in proposals.values() for one in source}
+    return _counts(proposed, {item_id for item_id, _ in state.purchased}, set(excluded))
+
+
+def _counts(
+    proposed: Sequence[str] | set[str], purchased: set[str], excluded: set[str]
+) -> dict[str, int]:
+    bought = purchased.intersection(proposed)
+    return {
+        "never_purchased": len(bought),
+        "excluded": len(excluded.intersection(proposed) - bought),
+    }
+
+
+def _popular_candidate(popular: PopularItem, rank: int) -> Candidate:
+    return Candidate(
+        popular.item_id, -1, popular.category, {"popular": 1.0 / rank}, {"popular": rank}
+    )

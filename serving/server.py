@@ -1,0 +1,129 @@
+"""Ray and Serve of one machine: started together, stopped without a trace."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+
+from nearline.embedded.valkey import port_is_free
+from nearline.errors import PermanentError, TransientError
+from nearline.settings import Settings
+from serving.config import ServingConfig
+from serving.loopback import HOST_VARIABLE
+
+READY_LIMIT_S = 90.0
+OBJECT_STORE_BYTES = 80 * 1024 * 1024  # Requests travel inline; Ray's least allowed is 75 MB.
+_STOP_LIMIT_S = 10.0
+
+
+@contextlib.contextmanager
+def running(settings: Settings, config: ServingConfig | None = None) -> Iterator[None]:
+    """Serve on the settings' ports while the block runs; yields once answers are there.
+
+    A bundle is loaded by then if the registry has a champion. Raises PermanentError when a
+    port is taken. Leaving stops every process that was started here.
+    """
+    _check_ports(settings)
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # Nothing leaves this machine unasked.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+    import ray
+    from ray import serve
+    from ray.serve.config import HTTPOptions, gRPCOptions
+
+    from serving.app import graph
+
+    # Unix sockets need a short path, so Ray's session cannot lie in the home folder.
+    session = Path(tempfile.mkdtemp(prefix="nl-ray-"))
+    log = settings.logs / "serve"
+    log.mkdir(parents=True, exist_ok=True)
+    logging_config = {"logs_dir": str(log), "log_level": "WARNING", "enable_access_log": False}
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    before = _children()
+    try:
+        ray.init(
+            address="local",
+            num_cpus=2,  # What deployments reserve adds up to less, on any machine.
+            num_gpus=0,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=OBJECT_STORE_BYTES,
+            _temp_dir=str(session),
+            runtime_env={
+                "worker_process_setup_hook": "serving.loopback.bind_grpc_to_host",
+                "env_vars": {HOST_VARIABLE: settings.host, "OMP_NUM_THREADS": "1"},
+            },
+        )
+        serve.start(
+            proxy_location="HeadOnly",
+            http_options=HTTPOptions(host=settings.host, port=settings.api_http_port),
+            grpc_options=gRPCOptions(
+                port=settings.api_grpc_port,
+                grpc_servicer_functions=["serving.grpc_api.add_to_server"],
+            ),
+            logging_config=logging_config,
+        )
+        serve.run(
+            graph(config or ServingConfig.of(settings)),
+            name="nearline",
+            logging_config=logging_config,
+        )
+        _await_ready(settings)
+        yield
+    finally:
+        _stop(before)
+        shutil.rmtree(session, ignore_errors=True)
+
+
+def _check_ports(settings: Settings) -> None:
+    for name in ("api_http_port", "api_grpc_port"):
+        port = getattr(settings, name)
+        if not port_is_free(settings.host, port):
+            raise PermanentError(
+                f"port {port} on {settings.host} is taken, and serving needs it. Stop what uses "
+                f"it, or choose another: NEARLINE_{name.upper()}={port + 100}"
+            )
+
+
+def _await_ready(settings: Settings) -> None:
+    """Wait until the gateway has asked for a bundle once."""
+    deadline = time.monotonic() + READY_LIMIT_S
+    url = f"http://{settings.host}:{settings.api_http_port}/healthz"
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(url, timeout=5.0).status_code == 200:
+                return
+        time.sleep(0.1)
+    raise TransientError(
+        f"serving did not become ready within {READY_LIMIT_S:.0f} s. Read {settings.logs / 'serve'}"
+    )
+
+
+def _stop(before: set[psutil.Process]) -> None:
+    import ray
+    from ray import serve
+
+    started = _children() - before
+    if ray.is_initialized():
+        with contextlib.suppress(Exception):
+            serve.shutdown()  # type: ignore[no-untyped-call]
+        ray.shutdown()
+    _, alive = psutil.wait_procs(started, timeout=_STOP_LIMIT_S)
+    for process in alive:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(alive, timeout=_STOP_LIMIT_S)
+
+
+def _children() -> set[psutil.Process]:
+    return set(psutil.Process().children(recursive=True))

@@ -1,0 +1,86 @@
+"""Customer features in words, English and Chinese. Pure."""
+
+from __future__ import annotations
+
+import math
+
+from nearline.transforms.buckets import LAST_1H, LAST_7D, LAST_24H, LAST_30D
+
+_WINDOWS = {
+    LAST_1H.name: ("in the last hour", "近 1 小时"),
+    LAST_24H.name: ("in the last 24 hours", "近 24 小时"),
+    LAST_7D.name: ("in the last 7 days", "近 7 天"),
+    LAST_30D.name: ("in the last 30 days", "近 30 天"),
+    "total": ("in all", "累计"),
+}
+_COUNTS = {
+    "views": ("{n} views", "浏览 {n} 次"),
+    "carts": ("{n} added to the cart", "加购 {n} 次"),
+    "purchases": ("{n} items bought", "购买 {n} 件"),
+    "orders": ("{n} orders", "下单 {n} 次"),
+}
+_SINCE = {
+    "view_age_hours": ("viewed an item", "浏览"),
+    "cart_age_hours": ("filled the cart", "加购"),
+    "purchase_age_hours": ("bought something", "购买"),
+    "seen_age_hours": ("was here", "到访"),
+}
+_OTHERS = {
+    "session_events": ("{n} interactions in this visit", "本次访问互动 {n} 次"),
+    "session_carts": ("{n} added to the cart in this visit", "本次访问加购 {n} 次"),
+    "session_minutes": ("{n} minutes in this visit", "本次访问 {n} 分钟"),
+    "price_affinity_spread": ("looks at prices that vary by {pct} %", "关注价格的波动为 {pct}%"),
+    "categories_recent": ("interested in {n} categories", "近期关注 {n} 个品类"),
+    "top_category_share": ("{pct} % of interest in one category", "{pct}% 的兴趣集中于一个品类"),
+}
+
+
+def feature_words(feature: str, value: float) -> tuple[str, str]:
+    """What a feature says of a customer, in English and Chinese; NaN reads as unknown."""
+    if feature in _SINCE:
+        return _since(*_SINCE[feature], value)
+    if math.isnan(value):
+        return f"{feature.replace('_', ' ')}: unknown", f"{feature}：未知"
+    if feature == "tenure_days":
+        return f"Customer for {_number(value)} days", f"成为顾客 {_number(value)} 天"
+    if feature.endswith("_cents"):
+        return _money(feature.removesuffix("_cents"), value)
+    if feature in _OTHERS:
+        en, zh = _OTHERS[feature]
+        words = {"n": _number(value), "pct": _number(100 * value)}
+        return _capital(en.format(**words)), zh.format(**words)
+    what, _, window = feature.rpartition("_")
+    if what in _COUNTS and window in _WINDOWS:
+        (en, zh), (when_en, when_zh) = _COUNTS[what], _WINDOWS[window]
+        number = _number(value)
+        return f"{en.format(n=number)} {when_en}", f"{when_zh}{zh.format(n=number)}"
+    return f"{feature.replace('_', ' ')}: {_number(value)}", f"{feature}：{_number(value)}"
+
+
+def _since(en: str, zh: str, hours: float) -> tuple[str, str]:
+    if math.isnan(hours):
+        return f"Never {en}", f"从未{zh}"
+    if hours < 1:
+        minutes = _number(round(hours * 60))
+        return f"Last {en} {minutes} minutes ago", f"最近一次{zh}在 {minutes} 分钟前"
+    if hours < 48:
+        return f"Last {en} {_number(hours)} hours ago", f"最近一次{zh}在 {_number(hours)} 小时前"
+    days = _number(hours / 24)
+    return f"Last {en} {days} days ago", f"最近一次{zh}在 {days} 天前"
+
+
+def _money(feature: str, cents: float) -> tuple[str, str]:
+    amount = f"{cents / 100:.2f}"
+    if feature == "price_affinity":
+        return f"Usually looks at prices near {amount}", f"通常关注的价格约为 {amount}"
+    window = feature.removeprefix("spend_")
+    when_en, when_zh = _WINDOWS.get(window, (window, window))
+    return f"Spent {amount} {when_en}", f"{when_zh}消费 {amount}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
