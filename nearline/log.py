@@ -8,6 +8,7 @@ groups (docs/decisions/0003-positions-not-groups.md).
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -105,11 +106,22 @@ class EventLog:
         safe, since message ids are remembered.
         """
         verdicts: list[Verdict | None] = [None] * len(batch)
-        for partition, places in self._by_partition(batch).items():
-            replies: list[bytes] = await self._append(
-                keys=_append_keys(partition),
-                args=_append_args([batch[place] for place in places]),
-            )
+        by_partition = self._by_partition(batch)
+        # All partitions at once: the server then syncs them to disk together. Each is awaited
+        # even when another fails, so that nothing is still being written after this returns.
+        answers: list[list[bytes] | BaseException] = await asyncio.gather(
+            *(
+                self._append(
+                    keys=_append_keys(partition),
+                    args=_append_args([batch[place] for place in places]),
+                )
+                for partition, places in by_partition.items()
+            ),
+            return_exceptions=True,
+        )
+        for (partition, places), replies in zip(by_partition.items(), answers, strict=True):
+            if isinstance(replies, BaseException):
+                raise replies
             for place, reply in zip(places, replies, strict=True):
                 verdicts[place] = _verdict(batch[place], partition, reply.decode())
         return [verdict for verdict in verdicts if verdict is not None]
