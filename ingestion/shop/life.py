@@ -49,10 +49,16 @@ class Lives:
 
     @classmethod
     def begin(cls, customers: int) -> Lives:
-        instants = [np.zeros(customers, np.int64) for _ in range(5)]
+        def never() -> Ints:
+            return np.full(customers, NEVER, np.int64)
+
         return cls(
-            np.full(customers, 0.5),
-            *instants,
+            satisfaction_C=np.full(customers, 0.5),
+            fading_from_us_C=never(),
+            fading_until_us_C=never(),
+            churned_at_us_C=never(),
+            busy_until_us_C=never(),
+            away_until_us_C=never(),
             pauses=[[] for _ in range(customers)],
             minds=[Mind() for _ in range(customers)],
         )
@@ -196,8 +202,7 @@ def event_of(
 ) -> Event:
     """A customer's act, or with no customer the listing of an item, as it enters history."""
     act = what if isinstance(what, Act) else None
-    items, quantities = (act.items, act.quantities) if act else ((what,), (1,))
-    assert customer is None or act is not None
+    items, quantities = (what.items, what.quantities) if isinstance(what, Act) else ((what,), (1,))
     lines = tuple(
         Line(
             item_id=world.items.ids[item],

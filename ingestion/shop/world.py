@@ -128,7 +128,8 @@ def utility(items: Items, style_S: Floats, price_sense: float) -> Floats:
     medians_K = np.array([category.median_price_cents for category in CATEGORIES], float)
     dearness_I = np.log(items.price_cents_I / medians_K[items.category_I])
     liking_I: Floats = 3.0 * (items.style_IS @ style_S) + 0.4 * items.quality_I
-    return liking_I - price_sense * dearness_I
+    liking_I -= price_sense * dearness_I
+    return liking_I
 
 
 def build(
