@@ -217,7 +217,7 @@ class Client:
         """The k best items for a customer. Raises Refused, Unavailable or AnswerUnreadable."""
         body: dict[str, Any] = {"customer_id": customer_id, "scene": str(scene), "k": k}
         if exclude_item_ids:
-            body["exclude"] = list(exclude_item_ids)
+            body["exclude_item_ids"] = list(exclude_item_ids)
         if as_of_us is not None:
             body["as_of_us"] = as_of_us
         limit_s = timeout_s or self._read_timeout_s

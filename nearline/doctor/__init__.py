@@ -1,0 +1,1 @@
+"""`nearline doctor`: what is wrong here, and what to do about it."""

@@ -1,0 +1,57 @@
+"""Looks at the registries and asks the services; decides nothing."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import httpx
+
+from nearline import registry
+from nearline.contracts.bundle import CHAMPION
+from nearline.doctor.service_checks import Champion, Health
+from nearline.errors import NearlineError
+from nearline.feast_layout import CUSTOMER_VIEW, ITEM_VIEW
+
+_SQLITE = "sqlite:///"
+
+
+def missing_views(path: Path) -> set[str] | None:
+    """The feature views that the registry file does not name; None where there is no file.
+
+    Reads the file as bytes: loading Feast takes many seconds.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    return {view for view in (CUSTOMER_VIEW.view, ITEM_VIEW.view) if view.encode() not in data}
+
+
+def champion(uri: str) -> Champion:
+    """The champion of the registry, its files fetched aside and verified."""
+    if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).is_file():
+        return Champion()  # Asking would create the database.
+    version: str | None = None
+    try:
+        version = registry.resolve(uri, CHAMPION)
+        if version is None:
+            return Champion()
+        with tempfile.TemporaryDirectory() as aside:
+            registry.download(uri, version, Path(aside))
+    except NearlineError as error:
+        return Champion(version, str(error))
+    return Champion(version)
+
+
+def health(url: str) -> Health:
+    """What GET /healthz of a service answers."""
+    try:
+        response = httpx.get(f"{url}/healthz", timeout=3.0)
+    except httpx.HTTPError as error:
+        return Health(error=f"no answer ({type(error).__name__})")
+    try:
+        document = response.json()
+    except ValueError:
+        document = None
+    return Health(response.status_code, document if isinstance(document, dict) else None)
