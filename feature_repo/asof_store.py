@@ -31,13 +31,13 @@ from feast.repo_config import RepoConfig
 from pydantic import StrictStr
 
 
-class AsofDuckDBOfflineStoreConfig(DuckDBOfflineStoreConfig):  # type: ignore[misc]
+class AsofDuckDBOfflineStoreConfig(DuckDBOfflineStoreConfig):
     """Settings of the store; the type is the path by which Feast finds the class."""
 
     type: StrictStr = "feature_repo.asof_store.AsofDuckDBOfflineStore"
 
 
-class AsofDuckDBOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
+class AsofDuckDBOfflineStore(DuckDBOfflineStore):
     """Feast's DuckDB store; only historical retrieval differs, and only in speed."""
 
     @staticmethod
@@ -61,7 +61,7 @@ class AsofDuckDBOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
                 config,
                 feature_views,
                 feature_refs,
-                entity_df,
+                entity_df,  # type: ignore[arg-type]
                 registry,
                 project,
                 full_feature_names,
@@ -104,11 +104,14 @@ class ViewJoin:
         source = view.batch_source
         if not isinstance(source, FileSource) or source.field_mapping:
             return None
+        if view.projection.version_tag is not None:
+            return None
         path = Path(source.path)
         if not path.is_absolute() or not path.is_file():
             return None
-        prefix = f"{view.projection.name_to_use()}:"
-        shown = f"{view.projection.name_alias or view.name}__" if full_feature_names else ""
+        alias = view.projection.name_alias or view.name
+        prefix = f"{alias}:"
+        shown = f"{alias}__" if full_feature_names else ""
         wanted = [ref.removeprefix(prefix) for ref in feature_refs if ref.startswith(prefix)]
         return cls(
             path=path,
@@ -163,7 +166,7 @@ class ViewJoin:
         """  # noqa: S608 - names are quoted, values come from the registry
 
 
-class AsofJob(RetrievalJob):  # type: ignore[misc]
+class AsofJob(RetrievalJob):
     """A retrieval that runs when it is asked for its rows; they come in the frame's order."""
 
     def __init__(
@@ -209,7 +212,8 @@ class AsofJob(RetrievalJob):  # type: ignore[misc]
         return answer
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
-        return self._to_arrow_internal(timeout).to_pandas()
+        frame: pd.DataFrame = self._to_arrow_internal(timeout).to_pandas()
+        return frame
 
     @property
     def full_feature_names(self) -> bool:

@@ -11,14 +11,14 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import yaml
-from feast import FeatureStore
+from feast import FeatureStore, FileSource
 from feast.repo_config import RepoConfig
-from redis.connection import parse_url
 
+from feature_repo.environment import variables
 from feature_repo.finishing import AS_OF, CUSTOMER, ITEM, PROFILES, Profile
 from feature_repo.views import build
 from nearline.errors import PermanentError
-from nearline.offline import EVENT_TIMESTAMP, NoSnapshot, source_path
+from nearline.offline import EVENT_TIMESTAMP, NoSnapshot
 from nearline.settings import Settings
 from nearline.transforms.columns import ColumnType
 from nearline.transforms.customer import CustomerState
@@ -39,23 +39,6 @@ class RowsLost(PermanentError):
             f"the offline store was asked for {asked} rows and answered {answered} others: "
             "check that feature_store.yaml names the DuckDB store, the file store loses rows"
         )
-
-
-def variables(settings: Settings) -> dict[str, str]:
-    """What feature_store.yaml asks of its environment."""
-    return {
-        "NEARLINE_HOME": str(settings.home),
-        "NEARLINE_FEAST_REGISTRY": str(settings.registry),
-        "NEARLINE_FEAST_REDIS": connection_string(settings.redis_address),
-    }
-
-
-def connection_string(url: str) -> str:
-    """A Redis URL in Feast's words: `host:port,db=1,password=...`."""
-    parts = parse_url(url)
-    words = [f"{parts.get('host', 'localhost')}:{parts.get('port', 6379)}"]
-    words += [f"{name}={parts[name]}" for name in ("db", "username", "password") if parts.get(name)]
-    return ",".join([*words, "ssl=true"] if url.startswith("rediss://") else words)
 
 
 def config_of(settings: Settings, profile: Path = PROFILE) -> RepoConfig:
@@ -177,7 +160,8 @@ def _states(store: FeatureStore, entities: pd.DataFrame, profile: Profile) -> It
 def _join(store: FeatureStore, asked: pd.DataFrame, profile: Profile) -> pa.Table:
     """One point-in-time join: the stored columns of each row, in order, none missing."""
     view = profile.layout.view
-    path = Path(store.get_feature_view(view).batch_source.path)
+    source = store.get_feature_view(view).batch_source
+    path = Path(source.path if isinstance(source, FileSource) else view)
     if not path.is_file():
         raise NoSnapshot(path)
     table: pa.Table = store.get_historical_features(

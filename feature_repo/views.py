@@ -21,16 +21,22 @@ from typing import Any
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, RequestSource, ValueType
 from feast.data_format import ParquetFormat
 from feast.on_demand_feature_view import OnDemandFeatureView
-from feast.types import Array, Float64, Int64, String
+from feast.types import Array, FeastType, Float64, Int64, String
 
 from feature_repo.finishing import AS_OF, CUSTOMER, ITEM, Profile, customer_features, item_features
 from nearline.offline import CREATED_TIMESTAMP, EVENT_TIMESTAMP, source_path
 from nearline.transforms import catalogue
+from nearline.transforms.columns import ColumnType
 
-_TYPES = {"int": Int64, "str": String, "ints": Array(Int64), "strs": Array(String)}
+_TYPES: dict[ColumnType, FeastType] = {
+    "int": Int64,
+    "str": String,
+    "ints": Array(Int64),
+    "strs": Array(String),
+}
 
 
-class FinishedView(OnDemandFeatureView):  # type: ignore[misc]
+class FinishedView(OnDemandFeatureView):
     """An on-demand view that believes its declaration.
 
     Feast probes the function with lists of length one. One number is no row of buckets, so

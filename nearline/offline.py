@@ -174,6 +174,11 @@ def current(offline: Path) -> Snapshot | None:
     return Snapshot(events, rows[0], rows[1], _size(offline), unchanged=True)
 
 
+def events_in(history: Path) -> int:
+    """How many events history holds; reads only the files' footers."""
+    return sum(pq.ParquetFile(path).metadata.num_rows for path in files(history))
+
+
 def fingerprint(history: Path) -> bytes:
     """A digest that changes when history gains a file. Its files never change (see `history`)."""
     names = [f"{path.parent.name}/{path.name}/{path.stat().st_size}" for path in files(history)]
@@ -211,7 +216,8 @@ class _Rows(Generic[State]):
         history_fingerprint: bytes,
     ) -> None:
         self.written = 0
-        self._layout, self._columns_of = layout, columns_of
+        self._layout = layout
+        self._columns_of: Callable[[State], Columns] = columns_of
         self._schema = schema_of(layout)
         self._path = source_path(offline, layout.view)
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -246,7 +252,7 @@ class _Rows(Generic[State]):
         self.written += len(numbered)
         known_at_us = pa.array([change.known_at_us for _, change in numbered], pa.int64())
         stamps = known_at_us.cast(pa.timestamp("us")).cast(pa.timestamp("us", tz="UTC"))
-        rows = [self._columns_of(change.state) for _, change in numbered]
+        rows: list[Columns] = [self._columns_of(change.state) for _, change in numbered]
         arrays = [
             pa.array([change.entity_id for _, change in numbered], pa.string()),
             stamps,
