@@ -25,7 +25,7 @@ from nearline.contracts.bundle import CHAMPION, BundleRefused
 from nearline.errors import StoreUnavailable
 from nearline.log import EventLog
 from serving.answers import Answering, Patience
-from serving.bundles import Shelf
+from serving.bundles import Part, Shelf
 from serving.churn import Churn, ChurnRequest, ChurnScored
 from serving.config import ServingConfig
 from serving.exposures import Exposures
@@ -46,8 +46,8 @@ logger = logging.getLogger(__name__)
 class HoldsBundles:
     """The two calls by which the watcher moves a stage to another bundle."""
 
-    def __init__(self) -> None:
-        self.shelf = Shelf()
+    def __init__(self, part: Part) -> None:
+        self.shelf = Shelf((part,))
 
     async def prepare(self, version: str, folder: str) -> str:
         """Load aside, in a thread; return why it is refused, or nothing."""
@@ -66,7 +66,7 @@ class RetrievalDeployment(HoldsBundles):
     """Features, encoder and index in one process: they share nothing worth a hop."""
 
     def __init__(self, config: ServingConfig) -> None:
-        super().__init__()
+        super().__init__(Part.FINDER)
         self._retrieval = Retrieval(_features(config), self.shelf)
         _settle()
 
@@ -79,7 +79,7 @@ class RankingDeployment(HoldsBundles):
     """Trees over assembled rows."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(Part.RANKER)
         self._ranking = Ranking(self.shelf)
         _settle()
 
@@ -92,7 +92,7 @@ class ChurnDeployment(HoldsBundles):
     """Churn scores with their reasons."""
 
     def __init__(self, config: ServingConfig) -> None:
-        super().__init__()
+        super().__init__(Part.CHURN)
         self._churn = Churn(_features(config), self.shelf)
         _settle()
 

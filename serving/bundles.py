@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import faiss
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
-import xgboost
 
 from nearline.contracts import bundle as contract
 from nearline.contracts.bundle import BundleRefused, Manifest
@@ -45,20 +43,25 @@ class ChurnModel:
         return float(np.clip(np.interp(raw, self.calibration_x, self.calibration_y), 0.0, 1.0))
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
-    """One verified version, ready to answer; never changed after loading."""
+class Part(StrEnum):
+    """What a stage needs of a bundle; each loads, and imports, only its own."""
 
-    version: str
-    manifest: Manifest
+    FINDER = "finder"
+    RANKER = "ranker"
+    CHURN = "churn"
+
+
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """What finds candidates: the encoder, the index and the items that its rows are."""
+
     encoder: Any  # onnxruntime.InferenceSession
     index: Any  # faiss.Index
     unit_vectors: FloatID  # rows of the index, each of length 1 (or 0)
     catalogue: Catalogue
     prices_cents: tuple[int, ...]
     popular: tuple[int, ...]
-    ranker: Any | None  # xgboost.Booster; None where the bundle brings none
-    churn: tuple[ChurnModel, ...]  # shortest horizon first
+    history_length: int
 
     def query_vector(self, items: IntL, kinds: IntL) -> FloatID:
         """The encoder's (1, D) answer for one history; raises ValueError when not finite."""
@@ -69,15 +72,29 @@ class Bundle:
         return vector
 
 
-def load(folder: Path, version: str) -> Bundle:
-    """Verify, load and try a bundle; raises BundleRefused with the reason.
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """One verified version, ready to answer; never changed after loading.
+
+    A part is None (or empty) where it was not asked for, or where the bundle brings none.
+    """
+
+    version: str
+    manifest: Manifest
+    finder: Finder | None = None
+    ranker: Any | None = None  # xgboost.Booster
+    churn: tuple[ChurnModel, ...] = ()  # shortest horizon first
+
+
+def load(folder: Path, version: str, parts: Collection[Part] = tuple(Part)) -> Bundle:
+    """Verify a bundle whole, load and try some of it; raises BundleRefused with the reason.
 
     Everything runs on one thread: replicas scale by number, not by threads.
     """
     manifest = contract.verify(folder, version)
     _check_features(manifest, version)
     try:
-        bundle = _read(folder, version, manifest)
+        bundle = _read(folder, version, manifest, parts)
         _smoke(bundle)
     except BundleRefused:
         raise
@@ -93,7 +110,8 @@ class Shelf:
     reads `current` once and keeps it to its end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, parts: Collection[Part] = tuple(Part)) -> None:
+        self._parts = parts
         self._held: dict[str, Bundle] = {}
         self._current: str | None = None
 
@@ -113,7 +131,7 @@ class Shelf:
         """Make a version resident; raises BundleRefused and leaves everything as it was."""
         if version in self._held:
             return
-        bundle = load(folder, version)
+        bundle = load(folder, version, self._parts)
         wanted = self._current or next(reversed(self._held), None)
         kept = {held: one for held, one in self._held.items() if held == wanted}
         self._held = {**kept, version: bundle}
@@ -138,7 +156,21 @@ def _check_features(manifest: Manifest, version: str) -> None:
             raise BundleRefused(version, f"its {what} features differ from this code's: {odd[:5]}")
 
 
-def _read(folder: Path, version: str, manifest: Manifest) -> Bundle:
+def _read(folder: Path, version: str, manifest: Manifest, parts: Collection[Part]) -> Bundle:
+    ranker = folder / contract.RANKER
+    return Bundle(
+        version=version,
+        manifest=manifest,
+        finder=_finder(folder, version, manifest) if Part.FINDER in parts else None,
+        ranker=_booster(ranker) if Part.RANKER in parts and ranker.is_file() else None,
+        churn=_churn_models(folder, manifest) if Part.CHURN in parts else (),
+    )
+
+
+def _finder(folder: Path, version: str, manifest: Manifest) -> Finder:
+    import faiss
+
+    faiss.omp_set_num_threads(1)
     rows = msgspec.json.decode(
         (folder / contract.ITEMS).read_bytes(), type=list[tuple[str, str, int, int]]
     )
@@ -152,28 +184,25 @@ def _read(folder: Path, version: str, manifest: Manifest) -> Bundle:
         raise BundleRefused(
             version, f"its index has {index.d} dimensions, its encoder {manifest.encoder.dimension}"
         )
-    faiss.omp_set_num_threads(1)
     popular = msgspec.json.decode((folder / contract.POPULAR).read_bytes(), type=list[int])
     if any(not 0 <= row < len(rows) for row in popular):
         raise BundleRefused(version, "its popular items point outside its items")
     vectors = index.reconstruct_n(0, index.ntotal)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    ranker = folder / contract.RANKER
-    return Bundle(
-        version=version,
-        manifest=manifest,
+    return Finder(
         encoder=_session(folder / contract.ENCODER),
         index=index,
         unit_vectors=vectors / np.where(norms > 0, norms, 1.0),
         catalogue=Catalogue.of([row[0] for row in rows], [row[1] for row in rows]),
         prices_cents=tuple(row[2] for row in rows),
         popular=tuple(popular),
-        ranker=_booster(ranker) if ranker.is_file() else None,
-        churn=_churn_models(folder, manifest),
+        history_length=manifest.encoder.history_length,
     )
 
 
 def _session(path: Path) -> Any:
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
@@ -183,6 +212,8 @@ def _session(path: Path) -> Any:
 
 
 def _booster(path: Path) -> Any:
+    import xgboost
+
     booster = xgboost.Booster(model_file=str(path))
     booster.set_param({"nthread": 1})
     return booster
@@ -209,17 +240,10 @@ def _churn_models(folder: Path, manifest: Manifest) -> tuple[ChurnModel, ...]:
 
 def _smoke(bundle: Bundle) -> None:
     """One whole answer through every model: what cannot do this must not serve."""
-    length = bundle.manifest.encoder.history_length
-    items, kinds = np.zeros(length, np.int64), np.zeros(length, np.int64)
-    items[-1], kinds[-1] = 1, 1
-    query = bundle.query_vector(items, kinds)
-    if query.shape != (1, bundle.index.d):
-        raise BundleRefused(bundle.version, f"its encoder answers {query.shape}")
-    _, found = bundle.index.search(query, 1)
-    if found[0, 0] < 0:
-        raise BundleRefused(bundle.version, "its index finds nothing")
+    if bundle.finder is not None:
+        _smoke_finder(bundle.version, bundle.finder)
     if bundle.ranker is not None:
-        candidate = Candidate(bundle.catalogue.item_ids[0], 0, "", {}, {})
+        candidate = Candidate("an item", 0, "", {}, {})
         rows = assemble(customer.EMPTY, [candidate], [item.finish(item.EMPTY, 0)], 0)
         if not math.isfinite(float(scores_of(bundle.ranker, rows)[0])):
             raise BundleRefused(bundle.version, "its ranker's score is not finite")
@@ -227,6 +251,20 @@ def _smoke(bundle: Bundle) -> None:
     for model in bundle.churn:
         if not math.isfinite(model.calibrated(float(scores_of(model.booster, features)[0]))):
             raise BundleRefused(bundle.version, f"{model.name} scores are not finite")
+
+
+def _smoke_finder(version: str, finder: Finder) -> None:
+    items, kinds = (
+        np.zeros(finder.history_length, np.int64),
+        np.zeros(finder.history_length, np.int64),
+    )
+    items[-1], kinds[-1] = 1, 1
+    query = finder.query_vector(items, kinds)
+    if query.shape != (1, finder.index.d):
+        raise BundleRefused(version, f"its encoder answers {query.shape}")
+    _, found = finder.index.search(query, 1)
+    if found[0, 0] < 0:
+        raise BundleRefused(version, "its index finds nothing")
 
 
 def scores_of(booster: Any, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import xgboost
 
 from nearline.contracts.answer import ChurnReason, ChurnScore, Degradation
 from nearline.errors import StoreUnavailable
@@ -84,6 +83,8 @@ def scores_for(bundle: Bundle, state: CustomerState, as_of_us: int) -> tuple[Chu
 
 
 def _score(model: ChurnModel, values: dict[str, float]) -> ChurnScore:
+    import xgboost
+
     row = features_row(values)
     raw = float(scores_of(model.booster, row)[0])
     matrix = xgboost.DMatrix(row, nthread=1)

@@ -21,7 +21,7 @@ from nearline.transforms import customer, item
 from nearline.transforms.candidates import Candidate, Proposal
 from nearline.transforms.customer import CustomerState
 from nearline.transforms.item import ItemState
-from serving.bundles import Bundle, Shelf
+from serving.bundles import Finder, Shelf
 from serving.features import Features, PopularItem
 
 # Axes: C candidates, S recent items, D dimensions.
@@ -95,14 +95,14 @@ class Retrieval:
         except StoreUnavailable:
             reading = CustomerReading(customer.EMPTY, 0, None)
             degraded.append(Degradation.FEATURES_UNAVAILABLE)
-        if bundle is None:
+        if bundle is None or bundle.finder is None:
             degraded.append(Degradation.BUNDLE_UNAVAILABLE)
             return await self._without_bundle(request, reading, degraded)
-        state = reading.state
-        proposals, failed = propose(bundle, state, request)
+        state, finder = reading.state, bundle.finder
+        proposals, failed = propose(finder, state, request)
         degraded += failed
         found = merging.merge(
-            proposals, bundle.catalogue, merging.excluded_ids(state, request.excluded)
+            proposals, finder.catalogue, merging.excluded_ids(state, request.excluded)
         )
         try:
             states = await self._features.items([candidate.item_id for candidate in found])
@@ -113,9 +113,9 @@ class Retrieval:
         return Retrieved(
             bundle=bundle.version,
             reading=reading,
-            options=options_of(bundle, state, found, states),
+            options=options_of(finder, state, found, states),
             item_values=tuple(item.finish(one, request.as_of_us) for one in states),
-            dropped=dropped_of(proposals, bundle, state, request.excluded),
+            dropped=dropped_of(proposals, finder, state, request.excluded),
             degraded=tuple(degraded),
         )
 
@@ -148,25 +148,25 @@ class Retrieval:
 
 
 def propose(
-    bundle: Bundle, state: CustomerState, request: RetrievalRequest
+    finder: Finder, state: CustomerState, request: RetrievalRequest
 ) -> tuple[dict[str, list[Proposal]], list[Degradation]]:
     """Each source's list, best first, and what failed.
 
     The encoder is asked only when it knows at least one of the customer's items: for a
     stranger it has nothing to go by.
     """
-    catalogue, spec = bundle.catalogue, bundle.manifest.encoder
+    catalogue = finder.catalogue
     proposals = {
         "revisit": merging.revisit_proposals(state, catalogue.index_of, request.as_of_us),
-        "popular": merging.popular_proposals(bundle.popular),
+        "popular": merging.popular_proposals(finder.popular),
     }
-    items, kinds = merging.encoder_input(state, catalogue.index_of, spec.history_length)
+    items, kinds = merging.encoder_input(state, catalogue.index_of, finder.history_length)
     if not items.any():
         return proposals, []
     depth = merging.encoder_depth(merging.excluded_ids(state, request.excluded))
     try:
-        scores, found = bundle.index.search(
-            bundle.query_vector(items, kinds), min(depth, bundle.index.ntotal)
+        scores, found = finder.index.search(
+            finder.query_vector(items, kinds), min(depth, finder.index.ntotal)
         )
     except Exception as error:  # noqa: BLE001 - whatever the runtime raises, others can answer
         logger.warning("the encoder failed: %s", type(error).__name__)
@@ -176,28 +176,28 @@ def propose(
 
 
 def options_of(
-    bundle: Bundle, state: CustomerState, found: Sequence[Candidate], states: Sequence[ItemState]
+    finder: Finder, state: CustomerState, found: Sequence[Candidate], states: Sequence[ItemState]
 ) -> tuple[Option, ...]:
     """Candidates with their newest known price and their nearest recent item.
 
     Nearness is the cosine between index vectors; an item is not its own neighbour.
     """
-    index_of = bundle.catalogue.index_of
+    index_of = finder.catalogue.index_of
     recent = list(
         dict.fromkeys(index_of[one.item_id] for one in state.recent if one.item_id in index_of)
     )
     prices = [
-        one.price_cents or bundle.prices_cents[candidate.item_index]
+        one.price_cents or finder.prices_cents[candidate.item_index]
         for candidate, one in zip(found, states, strict=True)
     ]
     if not recent or not found:
         return tuple(Option(one, price) for one, price in zip(found, prices, strict=True))
     rows = [candidate.item_index for candidate in found]
-    cosines_CS = bundle.unit_vectors[rows] @ bundle.unit_vectors[recent].T
+    cosines_CS = finder.unit_vectors[rows] @ finder.unit_vectors[recent].T
     cosines_CS[np.asarray(rows)[:, None] == np.asarray(recent)[None, :]] = -2.0
     best_C = cosines_CS.argmax(axis=1)
     return tuple(
-        Option(candidate, price, bundle.catalogue.item_ids[recent[best]], float(cosine))
+        Option(candidate, price, finder.catalogue.item_ids[recent[best]], float(cosine))
         if cosine >= -1.0
         else Option(candidate, price)
         for candidate, price, best, cosine in zip(
@@ -208,12 +208,12 @@ def options_of(
 
 def dropped_of(
     proposals: Mapping[str, Sequence[Proposal]],
-    bundle: Bundle,
+    finder: Finder,
     state: CustomerState,
     excluded: Sequence[str],
 ) -> dict[str, int]:
     """How many proposed items were withheld, by the rule that did it."""
-    ids = bundle.catalogue.item_ids
+    ids = finder.catalogue.item_ids
     proposed = {ids[one.item_index] for source in proposals.values() for one in source}
     return _counts(proposed, {item_id for item_id, _ in state.purchased}, set(excluded))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import shutil
@@ -20,7 +21,7 @@ from nearline.settings import Settings
 from serving.config import ServingConfig
 from serving.loopback import HOST_VARIABLE
 
-READY_LIMIT_S = 90.0
+READY_LIMIT_S = 180.0
 OBJECT_STORE_BYTES = 80 * 1024 * 1024  # Requests travel inline; Ray's least allowed is 75 MB.
 _STOP_LIMIT_S = 10.0
 
@@ -47,7 +48,8 @@ def running(settings: Settings, config: ServingConfig | None = None) -> Iterator
     log = settings.logs / "serve"
     log.mkdir(parents=True, exist_ok=True)
     logging_config = {"logs_dir": str(log), "log_level": "WARNING", "enable_access_log": False}
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    for name in ("ray", "ray.serve"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     before = _children()
     try:
         ray.init(
@@ -115,9 +117,10 @@ def _stop(before: set[psutil.Process]) -> None:
 
     started = _children() - before
     if ray.is_initialized():
-        with contextlib.suppress(Exception):
+        # Serve stops its controller by killing it, and Ray prints that as if it were a fault.
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception):
             serve.shutdown()  # type: ignore[no-untyped-call]
-        ray.shutdown()
+            ray.shutdown()
     _, alive = psutil.wait_procs(started, timeout=_STOP_LIMIT_S)
     for process in alive:
         with contextlib.suppress(psutil.Error):
