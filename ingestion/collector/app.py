@@ -14,7 +14,6 @@ import redis
 import redis.asyncio
 import uvicorn
 from fastapi import FastAPI
-from grpc.aio import Server
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -27,6 +26,7 @@ from nearline.clock import Clock, SystemClock
 from nearline.errors import PermanentError, StoreUnavailable
 from nearline.log import EventLog, claim_partitions
 from nearline.settings import Settings
+from nearline.write_keys import WriteKeys
 
 _STOP_LIMIT_S = 5.0
 _REDIS_LIMIT_S = 5.0
@@ -34,19 +34,22 @@ _CONNECTIONS = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
-    """Both doors, bound and not yet started."""
+class Parts:
+    """What both doors are built from."""
 
-    http: FastAPI
-    grpc: Server
     intake: Intake
+    keys: WriteKeys
+    client: redis.asyncio.Redis
+    metrics: Metrics
+
+    def http(self) -> FastAPI:
+        return build_http(self.intake, self.keys, self.client, self.metrics)
 
 
 @contextlib.asynccontextmanager
-async def open_doors(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Doors]:
-    """Build all parts from the settings and close them at the end."""
+async def open_parts(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Parts]:
+    """Build the parts from the settings and close them at the end."""
     write_keys.ensure(settings.home)
-    keys = write_keys.WriteKeys(settings.home)
     address = settings.redis_address
     pool = redis.asyncio.BlockingConnectionPool.from_url(
         address,
@@ -58,15 +61,10 @@ async def open_doors(settings: Settings, clock: Clock | None = None) -> AsyncIte
         retry=Retry(NoBackoff(), 0),
     )
     async with redis.asyncio.Redis(connection_pool=pool) as client:
-        metrics = Metrics()
         log = EventLog(client, settings.partitions)
         intake = Intake(log, clock or SystemClock(), address=_without_password(address))
-        http = build_http(intake, keys, client, metrics)
-        grpc = await build_grpc(
-            intake, keys, metrics, f"{settings.host}:{settings.collector_grpc_port}"
-        )
         try:
-            yield Doors(http, grpc, intake)
+            yield Parts(intake, WriteKeys(settings.home), client, Metrics())
         finally:
             await pool.disconnect()
 
@@ -83,17 +81,19 @@ async def run(settings: Settings, ready: Callable[[], None]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     with _listening(settings) as listener:
-        async with open_doors(settings) as doors:
+        async with open_parts(settings) as parts:
             server = _QuietServer(
                 uvicorn.Config(
-                    doors.http,
+                    parts.http(),
                     log_level="warning",
                     access_log=False,  # It would hold customers' addresses.
                     server_header=False,
                     timeout_graceful_shutdown=int(_STOP_LIMIT_S),
                 )
             )
-            await doors.grpc.start()
+            address = f"{settings.host}:{settings.collector_grpc_port}"
+            grpc = await build_grpc(parts.intake, parts.keys, parts.metrics, address)
+            await grpc.start()
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             stopping = asyncio.create_task(stop.wait())
             try:
@@ -106,7 +106,7 @@ async def run(settings: Settings, ready: Callable[[], None]) -> None:
             finally:
                 server.should_exit = True
                 stopping.cancel()
-                await asyncio.gather(doors.grpc.stop(_STOP_LIMIT_S), serving)
+                await asyncio.gather(grpc.stop(_STOP_LIMIT_S), serving)
 
 
 class _QuietServer(uvicorn.Server):

@@ -139,6 +139,21 @@ def export(file: str, code: str | None) -> None:
 
 
 @dead_letters.command(
+    name="discard",
+    help=say(
+        "Delete rejected events for good; asks first. They are not counted differently.",
+        "永久删除被拒绝的事件；会先询问。计数不变。",
+    ),
+)
+@_CODE
+@click.confirmation_option(prompt=say("Delete them for good?", "确定永久删除？"))
+def discard(code: str | None) -> None:
+    from ingestion.collector.dead_letter_commands import discard_letters
+
+    discard_letters(code)
+
+
+@dead_letters.command(
     name="replay",
     help=say(
         "Submit rejected events again, by the checks and write keys as they are now.\n\n"

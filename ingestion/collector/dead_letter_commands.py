@@ -18,7 +18,7 @@ from rich.table import Table
 from ingestion.collector import dead_letters
 from ingestion.collector.dead_letters import KEPT, Letter, Replay
 from ingestion.collector.limits import Limits
-from nearline import settings, write_keys
+from nearline import keys, settings, write_keys
 from nearline.clock import SystemClock, utc
 from nearline.errors import StoreUnavailable
 from nearline.log import EventLog
@@ -81,6 +81,17 @@ def export_file(file: str, code: str | None) -> None:
                 out.write(dead_letters.exported(letter))
                 written += 1
     _console.print(say(f"{written} events in {path}", f"已写入 {written} 个事件：{path}"))
+
+
+def discard_letters(code: str | None) -> None:
+    """Delete letters."""
+    deleted = 0
+    with _store() as (chosen, client):
+        for letter in _with_progress(client, chosen):
+            if code is None or letter.code == code:
+                stream = keys.dead_letters(letter.position.partition)
+                deleted += int(client.xdel(stream, letter.position.stream_id))  # type: ignore[arg-type]
+    _console.print(say(f"{deleted} events deleted", f"已删除 {deleted} 个事件"))
 
 
 def replay_letters(code: str | None, file: str | None) -> None:

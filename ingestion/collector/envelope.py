@@ -109,11 +109,21 @@ def batch(body: bytes, limits: Limits) -> Envelope:
     sent = _value(sent_at)
     return Envelope(
         events,
-        # What is no text cannot be a time either, and each event that needs it will say so.
-        None if sent is None else sent if isinstance(sent, str) else "not text",
+        sent_at_text(sent),
         _shared_context(context, limits),
         key if isinstance(key, str) else None,
     )
+
+
+def sent_at_text(value: object) -> str | None:
+    """The time of sending as text for every event of a request, unparsed.
+
+    What cannot be a time becomes a short text that is none, so that each event that needs it
+    says so, and a long one is not copied with every event.
+    """
+    if value is None or value == "":
+        return None
+    return value if isinstance(value, str) and len(value) <= 64 else "no time"
 
 
 def _salvaged(body: bytes) -> tuple[list[bytes], tuple[bytes, bytes, bytes]]:

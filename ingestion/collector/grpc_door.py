@@ -14,6 +14,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from ingestion.collector.auth import basic_key
+from ingestion.collector.envelope import sent_at_text
 from ingestion.collector.intake import Intake
 from ingestion.collector.letter import Call
 from ingestion.collector.limits import Limits
@@ -110,7 +111,7 @@ class CollectorService(ingest_pb2_grpc.CollectorServicer):
                 f"{len(request.events)} events in one batch; "
                 f"at most {limits.batch_events} are taken",
             )
-        call = Call(key.name, self._intake.clock.now_us(), sent_at=request.sent_at or None)
+        call = Call(key.name, self._intake.clock.now_us(), sent_at=sent_at_text(request.sent_at))
         try:
             verdicts = await self._intake.take(
                 [json_of(event) for event in request.events], call, key

@@ -9,10 +9,6 @@ from fastapi.openapi.utils import get_openapi
 
 from ingestion.collector.problems import MEDIA_TYPE, SCHEMA
 
-_TEXT: dict[str, Any] = {"type": "string", "maxLength": 256}
-_OBJECT: dict[str, Any] = {"type": "object"}
-_TIME: dict[str, Any] = {"type": "string", "format": "date-time"}
-
 VERDICT: dict[str, Any] = {
     "type": "object",
     "description": "What became of one event.",
@@ -46,10 +42,8 @@ EVENT: dict[str, Any] = {
         "the verdict `rejected` with a code and a hint."
     ),
     "properties": {
-        "type": {
-            "type": "string",
-            "description": "In a batch: track, identify, page, screen, group or alias.",
-        },
+        # No types here: a wrong one is the event's fault, not the request's.
+        "type": {"description": "In a batch: track, identify, page, screen, group or alias."},
         "event": {"description": "Of a track call: its name, such as view_item."},
         "userId": {"description": "The customer; text of at most 256 characters."},
         "anonymousId": {"description": "Before the customer is known."},
@@ -66,19 +60,26 @@ EVENT: dict[str, Any] = {
                 '"personalization": true}. An ip is not kept.'
             )
         },
-        "groupId": {},
-        "previousId": {},
+        "groupId": {"description": "Of a group call."},
+        "previousId": {"description": "Of an alias call: the id until now."},
+        "writeKey": {"description": "Where there is no Basic authorization."},
     },
-    "example": {
-        "type": "track",
+}
+_COMMON = {
+    "userId": "ada",
+    "messageId": "m-1",
+    "context": {"consent": {"categoryPreferences": {"analytics": True, "personalization": True}}},
+}
+_EXAMPLES: dict[str, dict[str, Any]] = {
+    "track": {
         "event": "view_item",
-        "userId": "ada",
-        "messageId": "m-1",
         "properties": {"items": [{"item_id": "i42", "price": 18.99}], "currency": "EUR"},
-        "context": {
-            "consent": {"categoryPreferences": {"analytics": True, "personalization": True}}
-        },
     },
+    "identify": {"traits": {"plan": "pro"}},
+    "page": {"name": "Home", "properties": {"path": "/"}},
+    "screen": {"name": "Home"},
+    "group": {"groupId": "g-1", "traits": {"name": "Friends"}},
+    "alias": {"previousId": "anonymous-7"},
 }
 BATCH: dict[str, Any] = {
     "type": "object",
@@ -97,7 +98,6 @@ BATCH: dict[str, Any] = {
         },
         "writeKey": {"description": "Where there is no Basic authorization."},
     },
-    "example": {"batch": [EVENT["example"]]},
 }
 
 _WHY = {
@@ -118,7 +118,10 @@ def single_call(kind: str) -> dict[str, Any]:
         "summary": f"Take one {kind} event",
         "tags": ["events"],
         "responses": _responses(_json("Taken"), 400, 401, 408, 413, 415, 503),
-        "openapi_extra": {"requestBody": _body("SegmentEvent"), "security": _SECURITY},
+        "openapi_extra": {
+            "requestBody": _body("SegmentEvent", {**_COMMON, **_EXAMPLES[kind]}),
+            "security": _SECURITY,
+        },
     }
 
 
@@ -129,7 +132,12 @@ def batch_call(name: str) -> dict[str, Any]:
         "summary": "Take many events, with a verdict for each",
         "tags": ["events"],
         "responses": _responses(_json("Taken"), 400, 401, 408, 413, 415, 422, 503),
-        "openapi_extra": {"requestBody": _body("Batch"), "security": _SECURITY},
+        "openapi_extra": {
+            "requestBody": _body(
+                "Batch", {"batch": [{"type": "track", **_COMMON, **_EXAMPLES["track"]}]}
+            ),
+            "security": _SECURITY,
+        },
     }
 
 
@@ -193,8 +201,10 @@ def _json(schema: str) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
 
 
-def _body(schema: str) -> dict[str, Any]:
-    return {"required": True, "content": _json(schema)}
+def _body(schema: str, example: dict[str, Any]) -> dict[str, Any]:
+    content = _json(schema)
+    content["application/json"]["example"] = example
+    return {"required": True, "content": content}
 
 
 def _responses(success: dict[str, Any], *refusals: int) -> dict[int | str, dict[str, Any]]:
