@@ -26,8 +26,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
         "Examples:\n\n  nearline import events.parquet --mapping retailrocket\n\n"
         "  nearline import orders-2026-10.csv.gz --mapping myshop.yaml --name orders-2026-10",
         "把已有日志导入历史：CSV、JSONL（可 .gz）或 Parquet。\n\n"
-        "用一个小的映射文件说明列与事件名的含义；内置 retailrocket 和 taobao。被拒的行按原因计数并另存。"
-        "中断后用同一命令继续；已完成的导入不会重复。\n\n"
+        "用一个小的映射文件说明列与事件名的含义；内置 retailrocket 和 taobao。"
+        "被拒的行按原因计数并另存。中断后用同一命令继续；已完成的导入不会重复。\n\n"
         "示例：\n\n  nearline import events.parquet --mapping retailrocket",
     ),
 )
@@ -301,7 +301,8 @@ def _print_report(console: object, report: Report, refused_path: Path) -> None:
             f"{report.duplicates.count:,} + ignored {report.ignored:,} + refused "
             f"{report.refused_total:,}",
             f"收到 {report.received:,} = 导入 {report.imported:,} + 重复 "
-            f"{report.duplicates.count:,} + 忽略 {report.ignored:,} + 拒绝 {report.refused_total:,}",
+            f"{report.duplicates.count:,} + 忽略 {report.ignored:,} + 拒绝 "
+            f"{report.refused_total:,}",
         ),
         soft_wrap=True,
     )

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
 
-from ingestion.connectors.mapping import IGNORE, Mapping
-from ingestion.connectors.rows import Row
+from ingestion.connectors.mapping import FIELDS, IGNORE, Mapping
+from ingestion.connectors.rows import Micros, Row
 from nearline.clock import micros
 from nearline.contracts.event import ITEM_LISTED, KIND_OF_NAME, Event, Line
 
@@ -59,52 +59,47 @@ class Converter:
     def __init__(self, mapping: Mapping, name: str, now_us: int) -> None:
         self._mapping, self._name = mapping, name
         self._latest_us = now_us + _DAY_US
-        self._place = {field: place for place, field in enumerate(mapping.columns)}
         self._zone_is_utc = mapping.zone.key == "UTC"
-        self._has_money = bool({"price", "value"} & mapping.columns.keys())
+        # Where each of FIELDS stands in `(*row.values, None)`: what is not mapped, at the None.
+        held = list(mapping.columns)
+        self._places = [held.index(name) if name in held else len(held) for name in FIELDS]
 
     def __call__(self, row: Row) -> Event | None:
         """The event, None for one that the mapping ignores; raises RowRefused."""
         if row.values is None:
             raise RowRefused(row.problem)
-        mapping, get = self._mapping, self._get
-        values = row.values
-        word = _text(get(values, "event"))
-        if word is None:
-            raise RowRefused("no_event")
-        name = mapping.events.get(word)
-        if name == IGNORE or (name is None and mapping.ignore_unknown):
+        values = (*row.values, None)
+        (
+            customer,
+            item,
+            word,
+            time,
+            event_id,
+            quantity,
+            price,
+            category,
+            value,
+            currency,
+            anonymous,
+        ) = [values[place] for place in self._places]
+        name = self._name_of(word)
+        if name == IGNORE:
             return None
-        if name is None:
-            raise RowRefused("unknown_event")
-        anonymous_id = _text(get(values, "anonymous_id"))
-        customer_id = _text(get(values, "customer_id")) or anonymous_id
+        anonymous_id = _text(anonymous)
+        customer_id = _text(customer) or anonymous_id
         if customer_id is None:
             raise RowRefused("no_customer")
-        item_id = _text(get(values, "item_id"))
+        item_id = _text(item)
         if item_id is None and name in _NEED_ITEM:
             raise RowRefused("no_item")
-        at_us = self._instant(get(values, "time"))
-        price_cents = value_cents = currency = None
-        if self._has_money:
-            price_cents = self._cents(get(values, "price"))
-            value_cents = self._cents(get(values, "value"))
-            if price_cents is not None or value_cents is not None:
-                currency = self._currency(get(values, "currency"))
-        line = (
-            ()
-            if item_id is None
-            else (
-                Line(
-                    item_id,
-                    _quantity(get(values, "quantity")),
-                    price_cents,
-                    _text(get(values, "category")),
-                ),
-            )
-        )
+        at_us = self._instant(time)
+        price_cents, value_cents = self._cents(price), self._cents(value)
+        lines: tuple[Line, ...] = ()
+        if item_id is not None:
+            lines = (Line(item_id, _quantity(quantity), price_cents, _text(category)),)
+        said_money = price_cents is not None or value_cents is not None
         return Event(
-            event_id=_text(get(values, "event_id")) or f"{self._name}-{row.number}",
+            event_id=_text(event_id) or f"{self._name}-{row.number}",
             type="track",
             name=name,
             customer_id=customer_id,
@@ -112,20 +107,27 @@ class Converter:
             known_at_us=at_us,
             source=self._name,
             anonymous_id=anonymous_id,
-            lines=line,
+            lines=lines,
             value_cents=value_cents,
-            currency=currency,
-            consent=mapping.consent,
+            currency=self._currency(currency) if said_money else None,
+            consent=self._mapping.consent,
         )
 
-    def _get(self, values: tuple[Any, ...], field: str) -> Any:
-        place = self._place.get(field)
-        return None if place is None else values[place]
+    def _name_of(self, word: Any) -> str:
+        text = _text(word)
+        if text is None:
+            raise RowRefused("no_event")
+        name = self._mapping.events.get(text)
+        if name is None and not self._mapping.ignore_unknown:
+            raise RowRefused("unknown_event")
+        return name or IGNORE
 
     def _instant(self, value: Any) -> int:
         if value is None or value == "":
             raise RowRefused("no_time")
-        if isinstance(value, datetime):
+        if isinstance(value, Micros):
+            at_us = int(value)
+        elif isinstance(value, datetime):
             at_us = self._of_datetime(value)
         elif self._mapping.time_format == "iso":
             try:
@@ -178,29 +180,26 @@ class Converter:
         return cents
 
     def _currency(self, value: Any) -> str | None:
-        if value is None or value == "":
-            return self._mapping.currency
-        if not isinstance(value, str) or not _CURRENCY.fullmatch(value.strip()):
+        text = "" if value is None else str(value).strip()
+        if text and not _CURRENCY.fullmatch(text):
             raise RowRefused("bad_currency")
-        return value.strip().upper()
+        return text.upper() or self._mapping.currency
 
 
 def _text(value: Any) -> str | None:
     """An id, a word or a category as text; None where there is none. Raises RowRefused."""
-    if not isinstance(value, str):
-        if value is None or _is_gap(value):
-            return None
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)  # Ids that passed through a column with gaps: 17.0 is 17.
-        if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, str):
+        text = value.strip()
+        if len(text) > _LONGEST_TEXT or _CONTROL.search(text):
             raise RowRefused("bad_id")
-        return str(value)
-    value = value.strip()
-    if not value:
+        return text or None
+    if value is None or _is_gap(value):
         return None
-    if len(value) > _LONGEST_TEXT or _CONTROL.search(value):
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))  # Ids that passed through a column with gaps: 17.0 is 17.
+    if isinstance(value, bool) or not isinstance(value, int):
         raise RowRefused("bad_id")
-    return value
+    return str(value)
 
 
 def _of_epoch(value: Any, per_unit_us: int) -> int:

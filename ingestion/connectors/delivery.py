@@ -34,7 +34,7 @@ class Tally:
     codes: Counter[str] = field(default_factory=Counter)  # of refusals
     retries: int = 0
     latest_cause: str = ""
-    answer_ms: deque[float] = field(default_factory=lambda: deque(maxlen=100_000))
+    answer_ms: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
 
     def add(self, verdicts: Sequence[Verdict], answer_ms: float) -> None:
         self.answer_ms.append(answer_ms)

@@ -53,21 +53,21 @@ def publish(
     with duckdb.connect() as db:
         db.execute("set threads = 2; set memory_limit = '1GB'; set enable_progress_bar = false")
         db.execute("set temp_directory = ?", [str(scratch)])
-        names = [str(path) for path in chunks]
-        db.execute(
-            "create view staged as select * from read_parquet($names)".replace(
-                "$names", _quoted_list(names)
-            )
-        )
+        db.read_parquet([str(path) for path in chunks]).create_view("staged")
         duplicates = _mark_duplicates(db) if may_repeat else Reason()
-        kept = "from staged" + (" where row not in (select row from repeated)" * may_repeat)
+        if not may_repeat:
+            db.execute("create table repeated (row bigint)")
+        db.execute(
+            "create view kept as select * from staged where row not in (select row from repeated)"
+        )
         first_us, last_us, imported = db.execute(
-            f"select coalesce(min(occurred_at_us), 0), coalesce(max(occurred_at_us), 0), count(*) {kept}"
+            "select coalesce(min(occurred_at_us), 0), coalesce(max(occurred_at_us), 0), count(*) "
+            "from kept"
         ).fetchall()[0]
-        shift_us = 0 if shift_newest_to_us is None or not imported else shift_newest_to_us - last_us
+        shift_us = shift_newest_to_us - last_us if imported and shift_newest_to_us else 0
         days = set()
         if imported:
-            ordered = db.sql(f"select * {kept} order by occurred_at_us, row")
+            ordered = db.sql("select * from kept order by occurred_at_us, row")
             reader = ordered.to_arrow_reader(_BATCH_ROWS)
             for day, table in _files(reader, shift_us, on_rows):
                 rows = table["row"].to_pylist()
@@ -136,7 +136,3 @@ def _shifted(table: pa.Table, shift_us: int) -> pa.Table:
 
 def _day_name(day: int) -> str:
     return utc(day * DAY_US).strftime("%Y-%m-%d")
-
-
-def _quoted_list(names: list[str]) -> str:
-    return "[" + ", ".join("'" + name.replace("'", "''") + "'" for name in names) + "]"

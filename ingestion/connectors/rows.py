@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -33,6 +34,10 @@ class Row(NamedTuple):
     values: tuple[Any, ...] | None
     raw: Any
     problem: str = ""
+
+
+class Micros(int):
+    """An instant in UTC microseconds that the file itself is sure of."""
 
 
 class Source(NamedTuple):
@@ -74,14 +79,21 @@ def chunks(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:
 
 
 def _csv(path: Path, mapping: Mapping, start: int, separator: str) -> Source:
-    import io
-
-    raw, data = _open(path)
+    data = _Bytes(path)
     # What is not UTF-8 becomes visible in the value, and that row alone is refused.
-    text = io.TextIOWrapper(data, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    text = io.TextIOWrapper(data.stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
     reader = csv.reader(text, delimiter=separator)
-    header = next(reader, [])
-    places = _places(list(mapping.columns.values()), header)
+
+    def close() -> None:
+        text.close()
+        data.close()
+
+    try:
+        header = next(reader, [])
+        places = _places(list(mapping.columns.values()), header)
+    except (PermanentError, OSError, EOFError, csv.Error) as error:
+        close()
+        raise error if isinstance(error, PermanentError) else _not_whole(path, error) from error
 
     def rows() -> Iterator[Row]:
         number = 0
@@ -105,19 +117,20 @@ def _csv(path: Path, mapping: Mapping, start: int, separator: str) -> Source:
             else:
                 yield Row(number, tuple([cells[place] for place in places]), cells)
 
-    return Source(_read(path, rows()), path.stat().st_size, raw.tell, text.close)
+    return Source(_read(path, rows()), data.size, data.position, close)
 
 
 def _jsonl(path: Path, mapping: Mapping, start: int) -> Source:
-    raw, data = _open(path)
+    data = _Bytes(path)
+    stream = data.stream
     columns = list(mapping.columns.values())
     decode = msgspec.json.Decoder(dict[str, Any]).decode
 
     def rows() -> Iterator[Row]:
         number = 0
-        while line := data.readline(_LONGEST_LINE):
+        while line := stream.readline(_LONGEST_LINE):
             cut = len(line) == _LONGEST_LINE and not line.endswith(b"\n")
-            while cut and (rest := data.readline(_LONGEST_LINE)) and not rest.endswith(b"\n"):
+            while cut and (rest := stream.readline(_LONGEST_LINE)) and not rest.endswith(b"\n"):
                 pass
             if line.isspace():
                 continue
@@ -134,7 +147,7 @@ def _jsonl(path: Path, mapping: Mapping, start: int) -> Source:
             else:
                 yield Row(number, tuple([held.get(column) for column in columns]), raw)
 
-    return Source(_read(path, rows()), path.stat().st_size, raw.tell, data.close)
+    return Source(_read(path, rows()), data.size, data.position, data.close)
 
 
 def _parquet(path: Path, mapping: Mapping, start: int) -> Source:
@@ -159,8 +172,8 @@ def _parquet(path: Path, mapping: Mapping, start: int) -> Source:
                 done += held
                 continue
             for batch in file.iter_batches(10_000, row_groups=[group], columns=columns):
-                table = _in_micros(pa.Table.from_batches([batch]))
-                lists = [table[column].to_pylist() for column in columns]
+                # By name: the file's order of columns is not the mapping's.
+                lists = [_values(batch.column(column)) for column in columns]
                 for values in zip(*lists, strict=True):
                     done += 1
                     if done >= start:
@@ -170,32 +183,54 @@ def _parquet(path: Path, mapping: Mapping, start: int) -> Source:
     return Source(_read(path, rows()), total, lambda: done, file.close)
 
 
-def _in_micros(table: Any) -> Any:
-    """The table with its timestamps in microseconds: finer ones have no Python value."""
+def _values(column: Any) -> list[Any]:
+    """A column as Python values. Timestamps with a zone become Micros; others stay local.
+
+    Not by `to_pylist` alone: for zoned timestamps that imports pandas and takes ten times as long.
+    """
     import pyarrow as pa
 
-    for place, column in enumerate(table.schema):
-        if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
-            kind = pa.timestamp("us", column.type.tz)
-            values = table.column(place).cast(kind, safe=False)
-            table = table.set_column(place, column.name, values)
-    return table
+    if not pa.types.is_timestamp(column.type):
+        return column.to_pylist()  # type: ignore[no-any-return]
+    zone = column.type.tz
+    micros = column.cast(pa.timestamp("us", zone), safe=False)
+    if zone is None:
+        return micros.to_pylist()  # type: ignore[no-any-return]
+    numbers = micros.cast(pa.int64()).to_pylist()
+    return [None if number is None else Micros(number) for number in numbers]
 
 
 def _read(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
     try:
         yield from rows
     except (OSError, EOFError) as error:
-        raise PermanentError(
-            f"{path.name} cannot be read to its end ({type(error).__name__}: {error}). Is it "
-            "whole? What was read is kept: mend the file and run the same command with --replace"
-        ) from error
+        raise _not_whole(path, error) from error
 
 
-def _open(path: Path) -> tuple[IO[bytes], IO[bytes]]:
-    """The file as it lies there (for the position), and its decompressed bytes."""
-    raw = path.open("rb")
-    return raw, gzip.open(raw, "rb") if path.name.lower().endswith(".gz") else raw  # type: ignore[return-value]
+def _not_whole(path: Path, error: Exception) -> PermanentError:
+    return PermanentError(
+        f"{path.name} cannot be read to its end ({type(error).__name__}: {error}). Is it whole? "
+        "What was read is kept: mend the file and run the same command with --replace"
+    )
+
+
+class _Bytes:
+    """A file's decompressed bytes, and how much of what lies on disk has been read."""
+
+    def __init__(self, path: Path) -> None:
+        self.size = path.stat().st_size
+        self._disk = path.open("rb")
+        zipped = path.name.lower().endswith(".gz")
+        self.stream: IO[bytes] = (
+            gzip.GzipFile(fileobj=self._disk) if zipped else self._disk  # type: ignore[assignment]
+        )
+
+    def position(self) -> int:
+        return self._disk.tell()
+
+    def close(self) -> None:
+        self.stream.close()
+        self._disk.close()  # GzipFile leaves it open.
 
 
 def _places(columns: list[str], held: list[str]) -> list[int]:

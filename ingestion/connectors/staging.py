@@ -104,10 +104,11 @@ def read_plan(folder: Path) -> Plan | None:
 
 def finished_chunks(folder: Path) -> list[Chunk]:
     """The chunks from row 1 on without a gap, in order."""
-    found = []
-    for path in folder.glob("chunk_*.parquet"):
-        if match := _CHUNK.match(path.name):
-            found.append(Chunk(path, int(match[1]), int(match[2])))
+    found = [
+        Chunk(path, int(match[1]), int(match[2]))
+        for path in folder.glob("chunk_*.parquet")
+        if (match := _CHUNK.match(path.name))
+    ]
     found.sort(key=lambda chunk: chunk.first)
     row = 1
     chunks = []

@@ -75,6 +75,8 @@ class Visit:
         self.looks_left = 1 + int(rng.geometric(1.0 / (1.0 + 3.4 * vigor)))
         self._current: int | None = None
         self._took = False
+        self.looked = 0
+        self.took_offer = False  # whether the last look was at an item of the list shown
         self.carts = 0
         self.favourites = 0
         self.purchases = 0
@@ -82,7 +84,9 @@ class Visit:
     def look(self, offered: Sequence[int] = ()) -> list[Act]:
         """Look at one more item, perhaps one of those offered; returns what was done."""
         self.looks_left -= 1
+        self.looked += 1
         chosen = self._from_offer(offered)
+        self.took_offer = chosen is not None
         item = self._next_item() if chosen is None else chosen
         if item is None:
             self.looks_left = 0
@@ -151,11 +155,11 @@ class Visit:
 
     def _from_offer(self, offered: Sequence[int]) -> int | None:
         """The first offered item that is noticed and liked; lower places are seen less."""
-        taste_K = self._world.items.category_I
+        category_I = self._world.items.category_I
         for rank, item in enumerate(offered, start=1):
             if not self._open_I[item] or self._rng.random() > 1.0 / rank**0.7:
                 continue
-            same = taste_K[item] == self._category
+            same = category_I[item] == self._category
             if self._rng.random() < 0.5 / (
                 1.0 + np.exp((1.0 if same else 2.5) - self._appeal(item))
             ):
