@@ -124,7 +124,9 @@ def bench(
             figures = measure(plan, progress)
     command = " ".join(["nearline", "bench", *_without_key(sys.argv[2:])])
     report = Report(began, command, __version__, seed, machine, figures)
-    Console().print(render(report))
+    out = Console()
+    # Into a file or a pipe, columns need not fold at 80.
+    out.print(render(report), width=None if out.is_terminal else 130)
     if json_file is not None:
         json_file.write_bytes(to_json(report))
     if markdown is not None:

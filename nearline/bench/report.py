@@ -43,7 +43,11 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What one run measured. `missed` events did not reach an answer in time."""
+    """What one run measured.
+
+    `missed` events did not reach an answer in time, of those followed to a list (`trials`)
+    and to a tag (as many again).
+    """
 
     latencies: tuple[Latency, ...]
     rates: tuple[Rate, ...]
@@ -74,7 +78,12 @@ class Figures:
         """Why this run does not hold what it must; empty when it does."""
         failures: list[str] = []
         if self.missed:
-            failures.append(f"{self.missed} of {self.trials} events never reached an answer")
+            failures.append(f"{self.missed} events never reached an answer")
+        if not self.changed:
+            failures.append(
+                f"not one of {self.trials} events changed a list, so what was timed is not what "
+                f"is promised; answers were degraded by {', '.join(self.degraded) or 'nothing'}"
+            )
         failures += [
             f"event to recommendation takes {latency.measured.p99:.0f} ms at p99; "
             f"at most {LIMIT_MS:.0f} ms is allowed"
