@@ -28,7 +28,6 @@ _LEASE_S = 60.0  # Longer than the worker's: a large day takes seconds to sort.
 
 def run(settings: Settings) -> Report:
     """Run one backfill; raises NearlineError with a sentence that says what to do."""
-    signal.signal(signal.SIGTERM, _end)
     client = connect(settings)
     claim_partitions(client, settings.partitions)
     # The worker's own leases: the two never work at the same time. The role is a mark that
@@ -36,12 +35,14 @@ def run(settings: Settings) -> Report:
     leases = Leases(
         client, JOB, range(settings.partitions), holder=this_process("backfill"), ttl_s=_LEASE_S
     )
+    before = signal.signal(signal.SIGTERM, _end)
     try:
         with _bars() as bars:
             steps = _Steps(bars)
             job = Backfill(client, leases, settings.history, settings.partitions, steps)
             return job.run()
     finally:
+        signal.signal(signal.SIGTERM, before)
         leave(leases, client)
 
 
