@@ -61,7 +61,7 @@ class HoldsBundles:
         self.shelf.activate(version)
 
 
-@serve.deployment(name="Retrieval", ray_actor_options={"num_cpus": 0.3}, max_ongoing_requests=64)
+@serve.deployment(name="Retrieval", ray_actor_options={"num_cpus": 0.3}, max_ongoing_requests=64, **_STOP)
 class RetrievalDeployment(HoldsBundles):
     """Features, encoder and index in one process: they share nothing worth a hop."""
 
@@ -74,7 +74,7 @@ class RetrievalDeployment(HoldsBundles):
         return await self._retrieval.retrieve(request)
 
 
-@serve.deployment(name="Ranking", ray_actor_options={"num_cpus": 0.3}, max_ongoing_requests=64)
+@serve.deployment(name="Ranking", ray_actor_options={"num_cpus": 0.3}, max_ongoing_requests=64, **_STOP)
 class RankingDeployment(HoldsBundles):
     """Trees over assembled rows."""
 
@@ -87,7 +87,7 @@ class RankingDeployment(HoldsBundles):
         return await self._ranking.rank(request)
 
 
-@serve.deployment(name="Churn", ray_actor_options={"num_cpus": 0.1}, max_ongoing_requests=32)
+@serve.deployment(name="Churn", ray_actor_options={"num_cpus": 0.1}, max_ongoing_requests=32, **_STOP)
 class ChurnDeployment(HoldsBundles):
     """Churn scores with their reasons."""
 
@@ -129,7 +129,7 @@ class BundleWatchDeployment:
             await asyncio.sleep(self._config.watch_every_s)
 
 
-@serve.deployment(name="Gateway", ray_actor_options={"num_cpus": 0.3}, max_ongoing_requests=128)
+@serve.deployment(name="Gateway", ray_actor_options={"num_cpus": 0.3}, max_ongoing_requests=128, **_STOP)
 @serve.ingress()
 class Gateway:
     """The one ingress: FastAPI over HTTP, and methods named as in the proto over gRPC."""

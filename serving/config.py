@@ -19,11 +19,11 @@ class ServingConfig:
     """Folder of verified local copies of bundles."""
     features_timeout_ms: float = 50.0
     """For each of two reads: the customer, then the candidates."""
-    retrieval_timeout_ms: float = 1_500.0
+    retrieval_timeout_ms: float = 1_600.0
     """Then the gateway answers by itself, with popular items."""
-    ranking_timeout_ms: float = 1_000.0
+    ranking_timeout_ms: float = 1_500.0
     """Then the order of retrieval stands."""
-    churn_timeout_ms: float = 1_500.0
+    churn_timeout_ms: float = 1_600.0
     watch_every_s: float = 2.0
     """How often the registry is asked which bundle is champion."""
 
@@ -35,4 +35,7 @@ class ServingConfig:
             mlflow_uri=settings.mlflow_uri,
             bundles=settings.bundles,
             features_timeout_ms=settings.features_timeout_ms,
+            # A stage that reads features must have time for its own fallback.
+            retrieval_timeout_ms=2 * settings.features_timeout_ms + 1_500.0,
+            churn_timeout_ms=settings.features_timeout_ms + 1_500.0,
         )

@@ -13,6 +13,7 @@ from nearline.contracts.bundle import BundleRefused
 from nearline.errors import TransientError
 
 RETRY_REFUSED_S = 60.0
+REGISTRY_DOWN = "the registry does not answer"
 
 logger = logging.getLogger(__name__)
 
@@ -69,9 +70,10 @@ class BundleWatch:
             self._refuse(error.bundle, error.why)
         except TransientError as error:
             logger.warning("the registry did not answer: %s", type(error).__name__)
-            self.state = replace(self.state, looked=True, refused="the registry does not answer")
+            self.state = replace(self.state, looked=True, refused=REGISTRY_DOWN)
         else:
-            self.state = replace(self.state, looked=True)
+            refused = "" if self.state.refused == REGISTRY_DOWN else self.state.refused
+            self.state = replace(self.state, looked=True, refused=refused)
         if self.state.active:
             await self._follow(self.state.active, self._folder)
         return self.state

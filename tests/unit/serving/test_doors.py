@@ -1,0 +1,283 @@
+"""HTTP and gRPC open to the same answers and refuse in their own tongue."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from typing import Any
+
+import grpc
+import httpx
+import msgspec
+import pytest
+from fastapi import FastAPI
+from grpc_health.v1 import health_pb2
+
+from nearline.contracts.answer import ChurnAnswer, Recommendation, RecommendQuery, Scene, TagsAnswer
+from nearline.v1 import recommend_pb2 as pb
+from serving import examples, problems, wire
+from serving.grpc_api import GrpcApi
+from serving.http_api import Health, build
+from serving.metrics import MeasuredAnswers, Metrics
+
+
+class Context:
+    """What Ray's gRPC context does here: remembers."""
+
+    def __init__(self) -> None:
+        self.code: grpc.StatusCode | None = None
+        self.details = ""
+
+    def set_code(self, code: grpc.StatusCode) -> None:
+        self.code = code
+
+    def set_details(self, details: str) -> None:
+        self.details = details
+
+
+@pytest.fixture
+def shopped(world: Any, tiny: Any) -> Any:
+    world.features.fold([tiny.event(n, "ann", "view_item", [n], 60 - n) for n in range(1, 9)])
+    world.features.fold([tiny.event(9, "ann", "purchase", [9], 5)])
+    return world
+
+
+@pytest.fixture
+def metrics(shopped: Any) -> Metrics:
+    return Metrics(shopped.exposures)
+
+
+@pytest.fixture
+def app(shopped: Any, metrics: Metrics) -> FastAPI:
+    async def health() -> Health:
+        return Health(
+            status="starting",
+            bundle="",
+            bundle_refused="",
+            redis=True,
+            exposures_waiting=0,
+            version="1",
+        )
+
+    return build(MeasuredAnswers(shopped.answering, metrics), health, metrics)
+
+
+def call(app: FastAPI, method: str, path: str, **more: Any) -> httpx.Response:
+    async def once() -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            return await client.request(method, path, **more)
+
+    return asyncio.run(once())
+
+
+def test_get_post_and_grpc_give_the_same_answer(app: FastAPI, shopped: Any, tiny: Any) -> None:
+    question = {"customer_id": "ann", "k": 7, "as_of_us": tiny.NOW_US, "scene": "cart"}
+    by_get = call(app, "GET", "/v1/recommend", params=question).json()
+    by_post = call(app, "POST", "/v1/recommend", json=question).json()
+    message = asyncio.run(
+        GrpcApi(shopped.answering).recommend(
+            pb.RecommendRequest(**question).SerializeToString(), Context()
+        )
+    )
+    decoded = msgspec.convert(by_get, Recommendation)
+    for answer in (by_get, by_post):
+        answer.pop("response_id")
+
+    assert by_get == by_post
+    expected = wire.recommendation(decoded)
+    expected.response_id = message.response_id
+    assert message == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("/v1/churn/ann", ChurnAnswer), ("/v1/tags/ann", TagsAnswer)],
+)
+def test_churn_and_tags_answer_over_http(app: FastAPI, path: str, kind: type) -> None:
+    response = call(app, "GET", path)
+
+    assert response.status_code == 200
+    assert msgspec.json.decode(response.content, type=kind).receipt.log_position
+
+
+def test_a_customer_id_may_hold_slashes_and_any_letters(app: FastAPI) -> None:
+    assert call(app, "GET", "/v1/tags/a%2Fb").status_code == 200
+    assert call(app, "GET", "/v1/tags/%E5%BC%A0%E4%B8%89").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "more"),
+    [
+        ("GET", "/v1/recommend", {}),
+        ("GET", "/v1/recommend", {"params": {"customer_id": ""}}),
+        ("GET", "/v1/recommend", {"params": {"customer_id": "x" * 257}}),
+        ("GET", "/v1/recommend", {"params": {"customer_id": "a\x00b"}}),
+        ("GET", "/v1/recommend", {"params": {"customer_id": "a", "k": 0}}),
+        ("GET", "/v1/recommend", {"params": {"customer_id": "a", "k": 101}}),
+        ("GET", "/v1/recommend", {"params": {"customer_id": "a", "k": "many"}}),
+        ("GET", "/v1/recommend", {"params": {"customer_id": "a", "scene": "moon"}}),
+        ("GET", "/v1/recommend", {"params": {"customer_id": "a", "as_of_us": -1}}),
+        ("GET", "/v1/recommend", {"params": {"customer_id": "a", "as_of_us": 10**30}}),
+        ("POST", "/v1/recommend", {"content": b"{"}),
+        ("POST", "/v1/recommend", {"content": b"\xff\xfe"}),
+        ("POST", "/v1/recommend", {"content": b'{"customer_id": "\\ud800"}'}),
+        ("POST", "/v1/recommend", {"content": b'{"customer_id": NaN}'}),
+        ("POST", "/v1/recommend", {"content": b"[" * 100_000}),
+        ("POST", "/v1/recommend", {"json": {"customer_id": "a", "k": "5"}}),
+        ("POST", "/v1/recommend", {"json": {"customer_id": "a", "kk": 5}}),
+        (
+            "POST",
+            "/v1/recommend",
+            {"json": {"customer_id": "a", "exclude_item_ids": ["x"] * 1_001}},
+        ),
+        ("GET", "/v1/churn/", {}),
+        ("GET", "/v1/tags/a%07b", {}),
+    ],
+)
+def test_what_must_be_mended_is_told_as_a_problem(
+    app: FastAPI, method: str, path: str, more: dict[str, Any]
+) -> None:
+    if "content" in more:
+        more = {**more, "headers": {"Content-Type": "application/json"}}
+
+    response = call(app, method, path, **more)
+
+    assert response.status_code in (400, 422)
+    assert response.headers["content-type"] == problems.MEDIA_TYPE
+    problem = response.json()
+    assert problem["status"] == response.status_code
+    assert problem["detail"]
+    assert problem["code"]
+
+
+def test_a_problem_never_repeats_what_was_sent(app: FastAPI) -> None:
+    body = {"customer_id": "secret\x01name", "my_secret_name": 1}
+    response = call(app, "POST", "/v1/recommend", json=body)
+
+    assert response.status_code == 422
+    assert "secret\x01" not in response.json()["detail"]
+    assert "secret\\u0001" not in response.text
+
+
+def test_unknown_paths_and_methods_are_problems_too(app: FastAPI) -> None:
+    missing, method = call(app, "GET", "/v2/nothing"), call(app, "DELETE", "/v1/recommend")
+
+    assert (missing.status_code, method.status_code) == (404, 405)
+    assert missing.headers["content-type"] == method.headers["content-type"] == problems.MEDIA_TYPE
+    assert method.headers["allow"]
+
+
+def test_a_bug_is_a_problem_without_its_details(app: FastAPI, shopped: Any) -> None:
+    class Broken:
+        async def customer(self, _: str) -> None:
+            raise ZeroDivisionError("ann's secret")
+
+    shopped.answering._features = Broken()
+
+    response = call(app, "GET", "/v1/tags/ann")
+
+    assert response.status_code == 500
+    assert response.json()["code"] == "internal"
+    assert "secret" not in response.text
+
+
+def test_starting_is_not_yet_healthy(app: FastAPI) -> None:
+    assert call(app, "GET", "/healthz").status_code == 503
+
+
+def test_the_metrics_count_answers_and_degradations(app: FastAPI, shopped: Any) -> None:
+    call(app, "GET", "/v1/recommend", params={"customer_id": "ann"})
+    shopped.features.down = True
+    call(app, "GET", "/v1/recommend", params={"customer_id": "ann"})
+
+    text = call(app, "GET", "/metrics").text
+
+    assert "nearline_recommend_latency_ms_count 2.0" in text
+    assert "nearline_freshness_ms_count 1.0" in text
+    line = 'nearline_degraded_total{answer="recommend",missing="features_unavailable"} 1.0'
+    assert line in text
+    assert "ann" not in text.replace("answer", "")
+
+
+def test_the_examples_in_the_document_fit_the_contract(app: FastAPI) -> None:
+    document = app.openapi()
+
+    assert set(document["paths"]) == {
+        "/v1/recommend",
+        "/v1/churn/{customer_id}",
+        "/v1/tags/{customer_id}",
+        "/healthz",
+        "/metrics",
+    }
+    msgspec.convert(examples.RECOMMENDATION, Recommendation)
+    msgspec.convert(examples.CHURN, ChurnAnswer)
+    msgspec.convert(examples.TAGS, TagsAnswer)
+    assert call(app, "POST", "/v1/recommend", json=examples.QUESTION).status_code == 200
+    json.dumps(document)
+
+
+# gRPC
+
+
+def test_zero_and_empty_mean_the_defaults() -> None:
+    query = wire.query_of(pb.RecommendRequest(customer_id="ann"))
+
+    assert query == RecommendQuery("ann", Scene.HOME, 10, (), None)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pb.RecommendRequest(),
+        pb.RecommendRequest(customer_id="a\nb"),
+        pb.RecommendRequest(customer_id="a", k=-1),
+        pb.RecommendRequest(customer_id="a", k=101),
+        pb.RecommendRequest(customer_id="a", scene="moon"),
+        pb.RecommendRequest(customer_id="a", as_of_us=-5),
+        pb.RecommendRequest(customer_id="a", exclude_item_ids=[""]),
+    ],
+)
+def test_a_message_that_must_be_mended_is_an_invalid_argument(
+    shopped: Any, message: pb.RecommendRequest
+) -> None:
+    context = Context()
+
+    asyncio.run(GrpcApi(shopped.answering).recommend(message.SerializeToString(), context))
+
+    assert context.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert context.details
+
+
+def test_random_frames_are_answered_or_refused_but_never_raise(shopped: Any) -> None:
+    generator = random.Random(3)
+    api = GrpcApi(shopped.answering)
+
+    async def all_of_them() -> list[grpc.StatusCode | None]:
+        codes = []
+        for _ in range(300):
+            frame = generator.randbytes(generator.randint(0, 60))
+            for method in (api.recommend, api.churn, api.tags):
+                context = Context()
+                await method(frame, context)
+                codes.append(context.code)
+        return codes
+
+    codes = asyncio.run(all_of_them())
+
+    assert set(codes) <= {None, grpc.StatusCode.INVALID_ARGUMENT}
+    assert grpc.StatusCode.INVALID_ARGUMENT in codes
+
+
+def test_health_knows_our_service_and_no_other(shopped: Any) -> None:
+    api, known, unknown = GrpcApi(shopped.answering), Context(), Context()
+    serving = health_pb2.HealthCheckResponse.SERVING
+
+    for service in ("", "nearline.v1.Recommendations"):
+        frame = health_pb2.HealthCheckRequest(service=service).SerializeToString()
+        assert api.check(frame, known).status == serving
+    api.check(health_pb2.HealthCheckRequest(service="x").SerializeToString(), unknown)
+
+    assert known.code is None
+    assert unknown.code is grpc.StatusCode.NOT_FOUND
