@@ -43,6 +43,17 @@ _STAGE_TIMEOUT_S = 2.0
 logger = logging.getLogger(__name__)
 
 
+def _door(name: str, num_cpus: float, at_once: int) -> Any:
+    return serve.deployment(
+        name=name,
+        ray_actor_options={"num_cpus": num_cpus},
+        max_ongoing_requests=at_once,
+        # Answers take milliseconds; only a Watch on health would hold a stop up for longer.
+        graceful_shutdown_wait_loop_s=0.2,
+        graceful_shutdown_timeout_s=4.0,
+    )
+
+
 class HoldsBundles:
     """The two calls by which the watcher moves a stage to another bundle."""
 
@@ -61,7 +72,7 @@ class HoldsBundles:
         self.shelf.activate(version)
 
 
-@serve.deployment(name="Retrieval", ray_actor_options={"num_cpus": 0.3}, max_ongoing_requests=64, **_STOP)
+@_door("Retrieval", num_cpus=0.3, at_once=64)
 class RetrievalDeployment(HoldsBundles):
     """Features, encoder and index in one process: they share nothing worth a hop."""
 
@@ -74,7 +85,7 @@ class RetrievalDeployment(HoldsBundles):
         return await self._retrieval.retrieve(request)
 
 
-@serve.deployment(name="Ranking", ray_actor_options={"num_cpus": 0.3}, max_ongoing_requests=64, **_STOP)
+@_door("Ranking", num_cpus=0.3, at_once=64)
 class RankingDeployment(HoldsBundles):
     """Trees over assembled rows."""
 
@@ -87,7 +98,7 @@ class RankingDeployment(HoldsBundles):
         return await self._ranking.rank(request)
 
 
-@serve.deployment(name="Churn", ray_actor_options={"num_cpus": 0.1}, max_ongoing_requests=32, **_STOP)
+@_door("Churn", num_cpus=0.1, at_once=32)
 class ChurnDeployment(HoldsBundles):
     """Churn scores with their reasons."""
 
@@ -100,7 +111,7 @@ class ChurnDeployment(HoldsBundles):
         return await self._churn.score(request)
 
 
-@serve.deployment(name="BundleWatch", ray_actor_options={"num_cpus": 0.1})
+@_door("BundleWatch", num_cpus=0.1, at_once=8)
 class BundleWatchDeployment:
     """Follows the champion. A process of its own, since MLflow is large and not quick."""
 
@@ -129,7 +140,7 @@ class BundleWatchDeployment:
             await asyncio.sleep(self._config.watch_every_s)
 
 
-@serve.deployment(name="Gateway", ray_actor_options={"num_cpus": 0.3}, max_ongoing_requests=128, **_STOP)
+@_door("Gateway", num_cpus=0.3, at_once=128)
 @serve.ingress()
 class Gateway:
     """The one ingress: FastAPI over HTTP, and methods named as in the proto over gRPC."""
