@@ -121,7 +121,7 @@ class Backfill:
                 raise HistoryMissing(self._root, partition, found, once.decode())
 
     def _fold_history(self, replay: Replay, held: Snapshot) -> None:
-        total = sum(pq.ParquetFile(path).metadata.num_rows for path in held.files)
+        total = sum(map(_rows_in, held.files))
         for _, table in read_days(self._root, held):
             # No feature reads the payload, and it is by far the widest column.
             lean = table.drop_columns(["payload"])
@@ -164,3 +164,11 @@ class Backfill:
                 done += written
                 self._step("rows", done, total)
                 self._still_hold()
+
+
+def _rows_in(path: Path) -> int:
+    """How many events a file holds; 0 when it was merged into another meanwhile."""
+    try:
+        return int(pq.ParquetFile(path).metadata.num_rows)
+    except FileNotFoundError:
+        return 0

@@ -127,7 +127,8 @@ class Turns:
 
     def __call__(self) -> None:
         held = self._leases.held
-        if held == self._said:
+        lapsed = len(held) + len(self._leases.others) < self._partitions
+        if held == self._said or lapsed:  # A lapsed lease is settled at the next step.
             return
         self._said = held
         total, what = self._partitions, self._what

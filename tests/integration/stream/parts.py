@@ -133,13 +133,20 @@ def backfill(client: redis.Redis, root: Path, partitions: int = PARTITIONS) -> R
 
 def rows(client: redis.Redis) -> dict[bytes, dict[bytes, bytes]]:
     """Every entity's hash as it lies in Redis, less the revision."""
-    found: dict[bytes, dict[bytes, bytes]] = {}
-    for key in client.scan_iter(match=b"*nearline", count=5_000):
-        if not key.startswith(b"nl:"):
-            held: Any = client.hgetall(key)
-            held.pop(REVISION, None)
-            found[key] = held
-    return found
+    keys = {key for key in client.scan_iter(count=5_000) if not key.startswith(b"nl:")}
+    pipeline = client.pipeline(transaction=False)
+    for key in keys:
+        pipeline.hgetall(key)
+    replies: list[Any] = pipeline.execute()
+    for held in replies:
+        held.pop(REVISION, None)
+    return dict(zip(keys, replies, strict=True))
+
+
+def wipe_rows(client: redis.Redis) -> None:
+    """Remove every entity's hash."""
+    if held := rows(client):
+        client.delete(*held)
 
 
 def without_sequences(

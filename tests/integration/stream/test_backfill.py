@@ -24,6 +24,7 @@ from tests.integration.stream.parts import (
     encoded,
     rows,
     stream,
+    wipe_rows,
     without_sequences,
     worker_of,
 )
@@ -31,11 +32,6 @@ from tests.unit.stream import naive
 from tests.unit.stream.made import NOON_US, event, shop_log
 
 pytestmark = pytest.mark.redis
-
-
-def wipe_rows(valkey: redis.Redis) -> None:
-    for key in rows(valkey):
-        valkey.delete(key)
 
 
 @pytest.mark.parametrize("seed", range(3))

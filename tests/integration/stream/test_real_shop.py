@@ -19,6 +19,7 @@ from tests.integration.stream.parts import (
     encoded,
     rows,
     stream,
+    wipe_rows,
     without_sequences,
 )
 from tests.integration.stream.retailrocket import retailrocket
@@ -54,8 +55,7 @@ def test_stream_backfill_and_recount_agree_on_a_real_shop(
     streaming_s = time.perf_counter() - started
     streamed = rows(valkey)
     archived(valkey, tmp_path)
-    for key in streamed:
-        valkey.delete(key)
+    wipe_rows(valkey)
     report = backfill(valkey, tmp_path)
     backfilled = rows(valkey)
 
