@@ -132,8 +132,8 @@ class ViewJoin:
         First it picks row numbers only, then it fetches the wide columns of those rows.
         """
         rows = f"read_parquet({_text(str(self.path))}, file_row_number = true)"
-        event = f"epoch_us({_name(self.event_timestamp)})"
-        created = f"epoch_us({_name(self.created_timestamp)})" if self.created_timestamp else "0"
+        event = _micros(self.event_timestamp)
+        created = _micros(self.created_timestamp) if self.created_timestamp else "0"
         visible = f"greatest({event}, {created})" if self.visible_when_created else event
         keys = ", ".join(f"{_name(key)} as k{place}" for place, key in enumerate(self.keys))
         by_key = ", ".join(f"k{place}" for place in range(len(self.keys)))
@@ -196,6 +196,7 @@ class AsofJob(RetrievalJob):
         at_us = self._stamps.dt.as_unit("us").astype("int64")
         with duckdb.connect() as connection:
             connection.execute("set enable_progress_bar = false")
+            connection.execute("set TimeZone = 'UTC'")  # What a timestamp without a zone is in.
             for join in self._joins:
                 if not join.columns:
                     continue
@@ -232,6 +233,10 @@ class AsofJob(RetrievalJob):
     ) -> None:
         """Not offered: write the answer where you want it with `to_arrow()`."""
         raise NotImplementedError("write the result of to_arrow() to the file of your choice")
+
+
+def _micros(column: str) -> str:
+    return f"epoch_us({_name(column)}::timestamptz)"
 
 
 def _name(identifier: str) -> str:

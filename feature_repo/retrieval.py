@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import feature_repo.quiet  # noqa: F401 - before Feast
+
+# isort: split
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +29,7 @@ from nearline.transforms.item import ItemState
 
 PROFILE = Path(__file__).with_name("feature_store.yaml")
 _ROW = "nearline_entity_row"  # Carried through Feast, to prove that no row was lost or moved.
-_ROWS_AT_ONCE = 50_000  # One join; about 150 MB of item states.
+_ROWS_AT_ONCE = 25_000  # One join; about 75 MB of item states.
 _STATES_AT_ONCE = 2_000
 
 

@@ -12,6 +12,9 @@ files that the sources point at.
 
 from __future__ import annotations
 
+import feature_repo.quiet  # noqa: F401 - before Feast
+
+# isort: split
 import inspect
 from dataclasses import dataclass, fields
 from datetime import timedelta

@@ -177,7 +177,9 @@ def test_what_feast_writes_we_read(store: Any, valkey: redis.Redis, name: str) -
         (CUSTOMER_VIEW, customer_columns(state)),
         (ITEM_VIEW, item_columns(thing)),
     ):
-        values = {column: feast_value(row[column], type_) for column, type_ in layout.columns.items()}
+        values = {
+            column: feast_value(row[column], type_) for column, type_ in layout.columns.items()
+        }
         store._get_provider().online_write_batch(
             store.config,
             store.get_feature_view(layout.view),
@@ -218,7 +220,9 @@ def test_a_whole_row_is_the_same_bytes_whoever_writes_it(store: Any, valkey: red
         state = customer.fold(seeded(rng.randrange(10_000), rng.randrange(60)))
         row = customer_columns(state)
         commit(valkey, CUSTOMER_VIEW, f"ours-{number}", row, NOON_US)
-        values = {name: feast_value(row[name], type_) for name, type_ in CUSTOMER_VIEW.columns.items()}
+        values = {
+            name: feast_value(row[name], type_) for name, type_ in CUSTOMER_VIEW.columns.items()
+        }
         store._get_provider().online_write_batch(
             store.config,
             store.get_feature_view(CUSTOMER_VIEW.view),

@@ -21,7 +21,7 @@ def test_every_item_feature_is_explained_in_the_order_of_the_vector() -> None:
     assert tuple(feature.name for feature in catalogue.ITEM) == ITEM_FEATURES
 
 
-@pytest.mark.parametrize("feature", (*catalogue.CUSTOMER, *catalogue.ITEM), ids=lambda f: f.name)
+@pytest.mark.parametrize("feature", [*catalogue.CUSTOMER, *catalogue.ITEM], ids=lambda f: f.name)
 def test_an_explanation_has_a_unit_a_window_and_both_languages(feature: catalogue.Feature) -> None:
     assert feature.unit
     assert feature.window
