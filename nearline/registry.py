@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 def client(uri: str) -> MlflowClient:
     """An MLflow client on the given store, for tracking and registry alike."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # Its bar for nine small files is noise in a log and on a terminal.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
 
     # Creating a database says a hundred lines about migrations; none asks for an act.
