@@ -7,6 +7,7 @@ from pathlib import Path
 
 import duckdb
 
+from nearline import history as history_files
 from nearline.errors import PermanentError
 
 _ACTIONS = "('view_item', 'add_to_cart', 'purchase', 'add_to_wishlist')"
@@ -27,22 +28,23 @@ class Cast:
     def __init__(self, history: Path, run: int) -> None:
         self._db = duckdb.connect()
         self._run = run
+        # Not a glob: while closed days are merged, it would count some events twice.
+        paths = [str(path) for path in history_files.files(history)]
+        if not paths:
+            raise _nobody(history)
         self._db.execute(
             f"""
-            create view line as
+            create table line as
             select customer_id, name, occurred_at_us, l.item_id as item_id,
                    coalesce(l.category, '') as category, coalesce(l.price_cents, 0) as price_cents
             from (select *, unnest(lines) as l
-                  from read_parquet('{history}/day=*/*.parquet', hive_partitioning = false)
+                  from read_parquet({paths}, hive_partitioning = false)
                   where name in {_ACTIONS} and list_contains(consent, 'personalization'))
             """
         )
         self._newest_us = self._one("select max(occurred_at_us) from line")[0]
         if self._newest_us is None:
-            raise PermanentError(
-                f"{history} holds no events that may be used for recommendations: nobody can "
-                "play in the story. Remove the demo's folder and run it again."
-            )
+            raise _nobody(history)
 
     def customer(self) -> str:
         """Somebody who shopped lately and has a past, but is not extreme."""
@@ -135,3 +137,10 @@ class Cast:
                 "Use a larger log, or the simulated shop (`nearline demo`)."
             )
         return tuple(row)
+
+
+def _nobody(history: Path) -> PermanentError:
+    return PermanentError(
+        f"{history} holds no events that may be used for recommendations: nobody can play in "
+        "the story. Remove the demo's folder and run it again."
+    )

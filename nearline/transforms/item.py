@@ -79,9 +79,8 @@ EMPTY = ItemState()
 
 def states_of(event: Event) -> dict[str, ItemState]:
     """The state that one event makes for each item in it; empty when it counts nothing."""
-    if event.type != "track" or not event.personalizes:
-        return {}
-    if event.kind is None and event.name != ITEM_LISTED:
+    listed = event.type == "track" and event.name == ITEM_LISTED  # Says nothing of a customer.
+    if not listed and (event.kind is None or not event.personalizes):
         return {}
     states: dict[str, ItemState] = {}
     for line in event.lines:

@@ -25,7 +25,8 @@ select *, case name when 'view_item' then 'v' when 'add_to_cart' then 'c'
             else list_sum(list_transform(lines, lambda l: l.quantity * coalesce(l.price_cents, 0)))
        end::bigint as spend
 from events
-where type = 'track' and list_contains(consent, 'personalization') and len(lines) > 0
+where type = 'track' and len(lines) > 0
+  and (name = 'item_listed' or list_contains(consent, 'personalization'))
 """
 
 _CUSTOMERS = """

@@ -37,6 +37,12 @@ def test_a_listing_gives_price_category_and_age_but_counts_nothing() -> None:
     assert values["views_7d"] == values["views_total"] == 0
 
 
+def test_a_listing_needs_no_customers_consent() -> None:
+    listing = did("item_listed", NOON_US, "lamp", price_cents=900, consent=())
+
+    assert states_of(listing)["lamp"].price_cents == 900
+
+
 def test_conversion_is_shrunk_towards_two_percent() -> None:
     views = [did("view_item", NOON_US, "lamp", event_id=f"v{n}") for n in range(50)]
     bought = did("purchase", NOON_US, "lamp")

@@ -34,7 +34,8 @@ def items(events: Iterable[Event]) -> dict[str, tuple[Columns, int]]:
     """Row and newest known instant of every item that has any."""
     of: dict[str, list[tuple[Event, Any]]] = {}
     for event in events:
-        if _shapes(event) and (event.name in KINDS or event.name == "item_listed"):
+        listed = event.type == "track" and event.name == "item_listed"
+        if listed or (_shapes(event) and event.name in KINDS):
             for line in event.lines:
                 of.setdefault(line.item_id, []).append((event, line))
     return {
