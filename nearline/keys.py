@@ -48,5 +48,5 @@ def lease(partition: int, job: str) -> str:
 
 
 def bench(run: str, what: str) -> str:
-    """What `nearline bench` compares with (a stream, a row). Deleted at its end, else in an hour."""
+    """What `nearline bench` compares with (a stream, a row). Lives an hour at most."""
     return f"nl:bench:{run}:{what}"

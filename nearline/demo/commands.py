@@ -46,8 +46,20 @@ if TYPE_CHECKING:
     ),
 )
 @click.option("--any-port", is_flag=True, help=say("Choose free ports.", "自动选择空闲端口。"))
+@click.option(
+    "--picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=say("Also draw the story into this SVG file.", "同时把结果画成 SVG 文件。"),
+)
 @click.option("--clean", is_flag=True, help=say("Start from nothing.", "从头开始。"))
-def demo(once: bool, events: Path | None, mapping: str, any_port: bool, clean: bool) -> None:
+def demo(
+    once: bool,
+    events: Path | None,
+    mapping: str,
+    any_port: bool,
+    picture: Path | None,
+    clean: bool,
+) -> None:
     """Prepare, start, tell."""
     import shutil
     import time
@@ -79,7 +91,7 @@ def demo(once: bool, events: Path | None, mapping: str, any_port: bool, clean: b
             prepare(console, stack, stages)
             with console.status(say("starting the live parts", "启动在线部件")):
                 stack.live("collector", "worker", "history", "serve")
-            failures = play(settings)
+            failures = play(settings, picture)
             if not once:
                 from nearline.embedded.shell import addresses
 
@@ -106,8 +118,9 @@ def prepare(console: Console, stack: Stack, stages: list[Stage]) -> None:
         console.print(f"    [dim]{seconds:.1f} s[/dim]")
 
 
-def play(settings: Settings) -> tuple[str, ...]:
+def play(settings: Settings, picture: Path | None) -> tuple[str, ...]:
     """Tell the story on stdout; returns why the promise was not kept, if it was not."""
+    import io
     import json
 
     from rich.console import Console
@@ -127,7 +140,12 @@ def play(settings: Settings) -> tuple[str, ...]:
         write_key=any_key(settings.home),
     ) as client:
         story = tell(client, Cast(settings.history, run))
-    Console().print(render(story))
+    shown = render(story)
+    Console().print(shown)
+    if picture is not None:
+        canvas = Console(record=True, width=110, file=io.StringIO())
+        canvas.print(shown)
+        canvas.save_svg(str(picture), title="nearline demo")
     return story.failures
 
 
