@@ -91,8 +91,9 @@ class Simulation:
             end_us = min(day_us + DAY_US, self._until_us)
             self._live_a_day(day_us)
             pending += self._listings_between(day_us, end_us)
-            for customer, at_us in self._visits_of_day(day_us):
-                pending += self._visit(customer, at_us)
+            vigor_C, season = self.lives.vigor_C(day_us), season_K(day_us)
+            for customer, at_us in self._visits_of_day(day_us, vigor_C):
+                pending += self._visit(customer, at_us, float(vigor_C[customer]), season)
             pending.sort(key=lambda happening: happening.at_us)  # Stable: ties keep their order.
             due = sum(happening.at_us < end_us for happening in pending)
             yield [self._event(happening) for happening in pending[:due]]
@@ -125,7 +126,7 @@ class Simulation:
         gone_us = np.maximum(day_us, lives.busy_until_us_C + 1)
         lives.churned_at_us_C[leaving] = gone_us[leaving]
 
-    def _visits_of_day(self, day_us: int) -> list[tuple[int, int]]:
+    def _visits_of_day(self, day_us: int, vigor_C: Floats) -> list[tuple[int, int]]:
         """Customer and start of each visit of the day, in time order."""
         rng, lives, customers = self._rng, self.lives, self._world.customers
         arrives = (customers.arrived_at_us_C >= day_us) & (
@@ -136,7 +137,7 @@ class Simulation:
         here &= lives.away_until_us_C <= day_us
         weekend = 1.3 if utc(day_us).weekday() >= 5 else 0.9
         # Vigor is squared: visits become rarer faster than they become short.
-        rates = customers.visits_per_day_C * weekend * lives.vigor_C(day_us) ** 2
+        rates = customers.visits_per_day_C * weekend * vigor_C**2
         counts = np.where(here, rng.poisson(rates), 0)
         visits = [(int(c), int(customers.arrived_at_us_C[c])) for c in np.flatnonzero(new)]
         for customer in np.repeat(np.arange(len(counts)), counts):
@@ -146,7 +147,7 @@ class Simulation:
             visits.append((int(customer), max(day_us, at_us)))
         return sorted(visits, key=lambda visit: (visit[1], visit[0]))
 
-    def _visit(self, customer: int, at_us: int) -> list[_Happening]:
+    def _visit(self, customer: int, at_us: int, vigor: float, season: Floats) -> list[_Happening]:
         lives = self.lives
         busy_until_us = int(lives.busy_until_us_C[customer])
         if busy_until_us and at_us < busy_until_us + HOUR_US:
@@ -157,8 +158,8 @@ class Simulation:
             lives.minds[customer],
             self._rng,
             at_us=at_us,
-            vigor=float(lives.vigor_C(at_us)[customer]),
-            category_weight_K=season_K(at_us),
+            vigor=vigor,
+            category_weight_K=season,
         )
         acts: list[Act] = []
         while visit.looks_left > 0:

@@ -145,13 +145,14 @@ class Visit:
             found = self._pick(items.neighbours_IN[current])
             if found is not None:
                 return found
-        return self._pick(items.of_category(self._category))
+        return self._pick(items.shelves[self._category])
 
     def _pick(self, rows: Ints) -> int | None:
         draw = self._draw_I[rows]
-        if not np.isfinite(draw).any():
+        best = draw.max()
+        if best == -np.inf:
             return None
-        return int(rows[_choose(self._rng, draw)])
+        return int(rows[_choose(self._rng, draw - best)])
 
     def _from_offer(self, offered: Sequence[int]) -> int | None:
         """The first offered item that is noticed and liked; lower places are seen less."""
@@ -178,6 +179,6 @@ class Visit:
 
 
 def _choose(rng: np.random.Generator, log_weights: Floats) -> int:
-    """A place drawn with the given log weights; -inf is never drawn unless all are."""
-    sums = np.exp(log_weights - log_weights.max()).cumsum()
+    """A place drawn with the given log weights, the largest of which is near 0."""
+    sums = np.exp(log_weights).cumsum()
     return min(int(np.searchsorted(sums, rng.random() * sums[-1], "right")), len(sums) - 1)

@@ -62,6 +62,8 @@ class Items:
     arrived_at_us_I: Ints
     neighbours_IN: Ints  # alike in style, same category, nearest first
     companions_IB: Ints  # alike in style, in the category that goes with its own
+    dearness_I: Floats  # log of the price over its category's median
+    shelves: tuple[Ints, ...]  # the rows of each category's items
 
     @classmethod
     def of(
@@ -76,6 +78,7 @@ class Items:
         arrived_at_us_I: Ints,
     ) -> Items:
         """The items with their neighbours and companions, which follow from style alone."""
+        medians_K = np.array([category.median_price_cents for category in CATEGORIES], float)
         return cls(
             ids,
             category_I,
@@ -86,11 +89,9 @@ class Items:
             arrived_at_us_I,
             neighbours_IN=_alike(style_IS, category_I, category_I, NEIGHBOURS),
             companions_IB=_alike(style_IS, category_I, GOES_WITH_K[category_I], COMPANIONS),
+            dearness_I=np.log(price_cents_I / medians_K[category_I]),
+            shelves=tuple(np.flatnonzero(category_I == row) for row in range(len(CATEGORIES))),
         )
-
-    def of_category(self, category: int) -> Ints:
-        """The rows of a category's items."""
-        return np.flatnonzero(self.category_I == category)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,18 +119,12 @@ class World:
     customers: Customers
 
     def utility_I(self, customer: int) -> Floats:
-        """How much one customer likes each item of its category, whatever its popularity."""
+        """How much one customer likes each item within its category; about N(0, 1.5)."""
         items, people = self.items, self.customers
-        return utility(items, people.style_CS[customer], float(people.price_sense_C[customer]))
-
-
-def utility(items: Items, style_S: Floats, price_sense: float) -> Floats:
-    """The liking of one customer for each item within its category; about N(0, 1.5)."""
-    medians_K = np.array([category.median_price_cents for category in CATEGORIES], float)
-    dearness_I = np.log(items.price_cents_I / medians_K[items.category_I])
-    liking_I: Floats = 3.0 * (items.style_IS @ style_S) + 0.4 * items.quality_I
-    liking_I -= price_sense * dearness_I
-    return liking_I
+        liking_I: Floats = 3.0 * (items.style_IS @ people.style_CS[customer])
+        liking_I += 0.4 * items.quality_I
+        liking_I -= people.price_sense_C[customer] * items.dearness_I
+        return liking_I
 
 
 def build(
