@@ -38,8 +38,10 @@ def serve() -> None:
     from rich.console import Console
 
     from nearline import settings
+    from serving import workers
     from serving.server import running
 
+    workers.stay_lean()
     chosen = settings.load()
     stop = threading.Event()
 

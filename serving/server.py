@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import logging
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +21,7 @@ from nearline.embedded.valkey import port_is_free
 from nearline.errors import PermanentError, TransientError
 from nearline.settings import Settings
 from serving.config import ServingConfig
-from serving.loopback import HOST_VARIABLE
+from serving.workers import HOST_VARIABLE
 
 READY_LIMIT_S = 180.0
 OBJECT_STORE_BYTES = 80 * 1024 * 1024  # Requests travel inline; Ray's least allowed is 75 MB.
@@ -38,18 +40,15 @@ def running(settings: Settings, config: ServingConfig | None = None) -> Iterator
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
     import ray
-    from ray import serve
-    from ray.serve.config import HTTPOptions, gRPCOptions
 
-    from serving.app import graph
-
+    # Ray's servers take seconds to start; the graph is imported meanwhile.
+    meanwhile = threading.Thread(target=importlib.import_module, args=("serving.app",))
+    meanwhile.start()
     # Unix sockets need a short path, so Ray's session cannot lie in the home folder.
     session = Path(tempfile.mkdtemp(prefix="nl-ray-"))
     log = settings.logs / "serve"
     log.mkdir(parents=True, exist_ok=True)
     logging_config = {"logs_dir": str(log), "log_level": "WARNING", "enable_access_log": False}
-    for name in ("ray", "ray.serve"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     before = _children()
     try:
         ray.init(
@@ -62,10 +61,17 @@ def running(settings: Settings, config: ServingConfig | None = None) -> Iterator
             object_store_memory=OBJECT_STORE_BYTES,
             _temp_dir=str(session),
             runtime_env={
-                "worker_process_setup_hook": "serving.loopback.bind_grpc_to_host",
+                "worker_process_setup_hook": "serving.workers.set_up",
                 "env_vars": {HOST_VARIABLE: settings.host, "OMP_NUM_THREADS": "1"},
             },
         )
+        meanwhile.join()
+        from ray import serve
+        from ray.serve.config import HTTPOptions, gRPCOptions
+
+        from serving.app import graph
+
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)  # Its import makes it talkative.
         serve.start(
             proxy_location="HeadOnly",
             http_options=HTTPOptions(host=settings.host, port=settings.api_http_port),
@@ -113,13 +119,15 @@ def _await_ready(settings: Settings) -> None:
 
 def _stop(before: set[psutil.Process]) -> None:
     import ray
-    from ray import serve
 
     started = _children() - before
     if ray.is_initialized():
         # Serve stops its controller by killing it, and Ray prints that as if it were a fault.
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception):
-            serve.shutdown()  # type: ignore[no-untyped-call]
+        with contextlib.redirect_stdout(io.StringIO()):
+            with contextlib.suppress(Exception):
+                from ray import serve
+
+                serve.shutdown()  # type: ignore[no-untyped-call]
             ray.shutdown()
     _, alive = psutil.wait_procs(started, timeout=_STOP_LIMIT_S)
     for process in alive:
