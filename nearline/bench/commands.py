@@ -124,9 +124,8 @@ def bench(
             figures = measure(plan, progress)
     command = " ".join(["nearline", "bench", *_without_key(sys.argv[2:])])
     report = Report(began, command, __version__, seed, machine, figures)
-    out = Console()
     # Into a file or a pipe, columns need not fold at 80.
-    out.print(render(report), width=None if out.is_terminal else 130)
+    Console(width=None if sys.stdout.isatty() else 130).print(render(report))
     if json_file is not None:
         json_file.write_bytes(to_json(report))
     if markdown is not None:
