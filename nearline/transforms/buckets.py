@@ -9,9 +9,11 @@ to the newest event folded in, which makes the result independent of arrival ord
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
+from operator import itemgetter
 
 Row = tuple[int, ...]  # index, then one count per column
 Rows = tuple[Row, ...]
@@ -56,11 +58,13 @@ LAST_30D = Window("30d", QUARTER_DAYS, 120)
 def merge(left: Rows, right: Rows, tier: Tier, newest_us: int) -> Rows:
     """Add two sets of rows and drop what no window ending at `newest_us` or later can see."""
     oldest = tier.index_of(newest_us) - tier.keep_hops
-    if len(right) == 1 and left and left[-1][0] <= right[0][0] and left[0][0] > oldest:
-        # The common case: one new event, at the end, nothing to drop.
-        last, new = left[-1], right[0]
-        if last[0] == new[0]:
-            return (*left[:-1], _add(last, new))
+    if len(right) == 1 and left and oldest < right[0][0] >= left[-1][0]:
+        # The common case: one new event, at the end; what is too old is a prefix.
+        if left[0][0] <= oldest:
+            left = left[bisect_right(left, oldest, key=_index) :]
+        new = right[0]
+        if left and left[-1][0] == new[0]:
+            return (*left[:-1], _add(left[-1], new))
         return (*left, new)
     sums: dict[int, Row] = {}
     for row in (*left, *right):
@@ -96,6 +100,9 @@ def unflatten(flat: Iterable[int], columns: int) -> Rows:
     if len(numbers) % stride:
         raise ValueError(f"{len(numbers)} numbers do not make rows of {stride}")
     return tuple(zip(*[iter(numbers)] * stride, strict=True))
+
+
+_index = itemgetter(0)
 
 
 def _add(left: Row, right: Row) -> Row:
