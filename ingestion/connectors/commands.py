@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from nearline.say import say
-
-if TYPE_CHECKING:
-    from ingestion.connectors.importing import Report
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -72,6 +68,7 @@ def import_events(
     from ingestion.connectors import importing
     from ingestion.connectors import mapping as mapping_module
     from ingestion.connectors.shell import interrupt_on_term
+    from ingestion.connectors.view import print_report
     from nearline import settings as settings_module
     from nearline.clock import SystemClock
 
@@ -133,7 +130,7 @@ def import_events(
             f"导入 {name!r} 早已完成，未做任何事",
         )
         console.print(text, soft_wrap=True)
-    _print_report(console, report, importing.refused_path(settings.home, name))
+    print_report(console, report, importing.refused_path(settings.home, name))
     if not before:
         rate = report.received / seconds if seconds else 0.0
         console.print(
@@ -210,6 +207,7 @@ def replay(
     from ingestion.connectors.replay import Replay
     from ingestion.connectors.rows import open_rows
     from ingestion.connectors.shell import stop_on_signals
+    from ingestion.connectors.view import counts_text
     from nearline import settings as settings_module
     from nearline.client.retry import Backoff
     from nearline.client.transport import Transport
@@ -239,7 +237,7 @@ def replay(
 
         def on_batch(progress: Sent) -> None:
             done = progress.sent if limit else source.position()
-            bars.update(bar, completed=done, description=_counts_text(delivery, progress))
+            bars.update(bar, completed=done, description=counts_text(delivery.tally, progress))
 
         player = Replay(delivery, clock, stopped.wait, run=run, on_batch=on_batch)
         try:
@@ -251,7 +249,7 @@ def replay(
             transport.close()
     progress = player.progress
     console = Console()
-    console.print(f"{run}: {_counts_text(delivery, progress)}", soft_wrap=True)
+    console.print(f"{run}: {counts_text(delivery.tally, progress)}", soft_wrap=True)
     for code, count in delivery.tally.codes.most_common():
         console.print(f"  {code}: {count:,}")
     if not whole:
@@ -263,73 +261,6 @@ def replay(
             soft_wrap=True,
         )
         raise SystemExit(130)
-
-
-def _counts_text(delivery: object, progress: object) -> str:
-    from ingestion.connectors.delivery import Delivery
-    from ingestion.connectors.replay import Progress as Sent
-
-    assert isinstance(delivery, Delivery)
-    assert isinstance(progress, Sent)
-    tally = delivery.tally
-    parts = [
-        say(f"{progress.sent:,} sent", f"已发送 {progress.sent:,}"),
-        *(f"{count:,} {outcome}" for outcome, count in sorted(tally.outcomes.items())),
-        f"p50 {tally.percentile_ms(0.5):.0f} ms, p99 {tally.percentile_ms(0.99):.0f} ms",
-        say(f"late {progress.lag_ms:.0f} ms", f"滞后 {progress.lag_ms:.0f} ms"),
-    ]
-    if progress.unreadable:
-        parts.append(say(f"{progress.unreadable:,} unreadable", f"{progress.unreadable:,} 不可读"))
-    if tally.retries:
-        parts.append(say(f"{tally.retries:,} retries", f"重试 {tally.retries:,}"))
-    if tally.latest_cause:
-        parts.append(tally.latest_cause)
-    return ", ".join(parts)
-
-
-def _print_report(console: object, report: Report, refused_path: Path) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from ingestion.connectors.convert import REASONS
-    from nearline.clock import utc
-
-    assert isinstance(console, Console)
-    console.print(
-        say(
-            f"received {report.received:,} = imported {report.imported:,} + duplicate "
-            f"{report.duplicates.count:,} + ignored {report.ignored:,} + refused "
-            f"{report.refused_total:,}",
-            f"收到 {report.received:,} = 导入 {report.imported:,} + 重复 "
-            f"{report.duplicates.count:,} + 忽略 {report.ignored:,} + 拒绝 "
-            f"{report.refused_total:,}",
-        ),
-        soft_wrap=True,
-    )
-    if report.imported:
-        span = f"{utc(report.first_us):%Y-%m-%d %H:%M} .. {utc(report.last_us):%Y-%m-%d %H:%M} UTC"
-        console.print(say(f"{span}, {report.days} days", f"{span}，{report.days} 天"))
-    if not report.refused and not report.duplicates.count:
-        return
-    table = Table()
-    for title in (say("reason", "原因"), say("rows", "行数"), say("first rows", "首批行号")):
-        table.add_column(title)
-    rows = sorted(report.refused.items(), key=lambda pair: -pair[1].count)
-    for code, reason in rows:
-        first = ", ".join(map(str, reason.first_rows))
-        table.add_row(f"{code}: {REASONS.get(code, '')}", f"{reason.count:,}", first)
-    if report.duplicates.count:
-        first = ", ".join(map(str, report.duplicates.first_rows))
-        table.add_row(
-            say("duplicate: an earlier row has this event id", "重复：事件 id 已出现"),
-            f"{report.duplicates.count:,}",
-            first,
-        )
-    console.print(table)
-    if report.refused:
-        console.print(
-            say(f"the refused rows: {refused_path}", f"被拒的行：{refused_path}"), soft_wrap=True
-        )
 
 
 def _instant(text: str, now_us: int) -> int:
