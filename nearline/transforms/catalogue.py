@@ -73,9 +73,7 @@ CUSTOMER: tuple[Feature, ...] = (
     Feature(
         "seen_age_hours", "hours", _NOW, "Since the newest interaction; NaN: never.", "距上次互动"
     ),
-    Feature(
-        "tenure_days", "days", _NOW, "Since the first interaction; NaN: never.", "距首次互动"
-    ),
+    Feature("tenure_days", "days", _NOW, "Since the first interaction; NaN: never.", "距首次互动"),
     Feature("views_total", "count", _EVER, "Item views.", "累计浏览次数"),
     Feature("carts_total", "count", _EVER, "Additions to the cart.", "累计加购次数"),
     Feature("purchases_total", "count", _EVER, "Items purchased.", "累计购买件数"),
