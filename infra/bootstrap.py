@@ -120,7 +120,9 @@ def main():
     )
     links = [part for folder in wheel_folders() for part in ("--find-links", folder)]
     uv = [PYTHON, "-m", "uv", "pip", "install", "--python", PYTHON]
-    run("installing the packages", uv + links + ["-r", REQUIREMENTS])
+    # Compiled now, once: otherwise every process of every test compiles what it imports.
+    packages = uv + links + ["--compile-bytecode", "-r", REQUIREMENTS]
+    run("installing the packages", packages)
     say("3/3 installing nearline itself")
     run("installing nearline", uv + links + ["-q", "--no-deps", "-e", ROOT])
     with open(STAMP, "w") as handle:
