@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import Body, FastAPI, Path, Query
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 import nearline
 from nearline.contracts.answer import (
@@ -25,6 +25,7 @@ from serving.requests import (
     ID_PATTERN,
     LATEST_US,
     MAX_EXCLUDED,
+    MAX_EXCLUDED_IN_URL,
     MAX_ID_LENGTH,
     InvalidRequest,
     checked_customer_id,
@@ -40,6 +41,13 @@ Excluded = Annotated[
     list[Id],
     Field(max_length=MAX_EXCLUDED, description="Item ids that must not be shown."),
 ]
+FewExcluded = Annotated[
+    list[Id],
+    Field(
+        max_length=MAX_EXCLUDED_IN_URL,
+        description="Item ids that must not be shown; POST takes more.",
+    ),
+]
 AsOf = Annotated[
     int | None,
     Field(
@@ -51,15 +59,26 @@ AsOf = Annotated[
 ]
 
 
+def whole_number(value: object) -> object:
+    """The value for pydantic to judge, unless it is a text or a truth."""
+    if isinstance(value, str | bool):
+        raise ValueError("Input should be a valid integer")
+    return value
+
+
+# In JSON 45.0 is the whole number 45, but neither "45" nor true is.
+Whole = BeforeValidator(whole_number)
+
+
 class RecommendBody(BaseModel):
     """A question as JSON; the same fields as the query string of GET."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": examples.QUESTION})
     customer_id: CustomerId
     scene: SceneName = Scene.HOME
-    k: Annotated[Count, Field(strict=True)] = 10
+    k: Annotated[Count, Whole] = 10
     exclude_item_ids: Excluded = []
-    as_of_us: Annotated[AsOf, Field(strict=True)] = None
+    as_of_us: Annotated[AsOf, Whole] = None
 
 
 class Health(BaseModel):
@@ -102,7 +121,7 @@ def build(answers: Answers, health: HealthCheck, metrics: Metrics) -> FastAPI:
         customer_id: Annotated[CustomerId, Query()],
         scene: Annotated[SceneName, Query()] = Scene.HOME,
         k: Annotated[Count, Query()] = 10,
-        exclude_item_ids: Annotated[Excluded, Query()] = [],  # noqa: B006 - FastAPI copies it
+        exclude_item_ids: Annotated[FewExcluded, Query()] = [],  # noqa: B006 - FastAPI copies it
         as_of_us: Annotated[AsOf, Query()] = None,
     ) -> Response:
         """The next best items for a customer, best first."""
@@ -173,6 +192,13 @@ def _documented(tag: str, model: type, example: dict[str, Any]) -> dict[str, Any
         "response_class": Response,
         "responses": {
             200: {"model": model, "content": {"application/json": {"example": example}}},
+            400: {
+                "description": "Neither HTTP nor JSON that can be read: an address over 64 KB",
+                "content": {
+                    "text/plain": {"schema": {"type": "string"}},
+                    problems.MEDIA_TYPE: {"schema": problems.SCHEMA},
+                },
+            },
             422: refusal,
         },
     }

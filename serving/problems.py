@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -80,11 +80,15 @@ def install(app: FastAPI) -> None:
     from starlette.exceptions import HTTPException
     from starlette.requests import Request
 
-    async def refused(_: Request, error: Exception) -> Response:
+    async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         status = error.status_code
         code, detail = _WORDS.get(status, ("refused", HTTPStatus(status).phrase))
-        return respond(status, code, detail, headers=error.headers)
+        headers = dict(error.headers or {})
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            # The router knows the methods of the first route only; a path may have several.
+            headers["Allow"] = ", ".join(sorted(_methods(app, request.scope)))
+        return respond(status, code, detail, headers=headers)
 
     async def invalid(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -98,6 +102,17 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(Exception, broken)
+
+
+def _methods(app: FastAPI, scope: MutableMapping[str, Any]) -> set[str]:
+    from starlette.routing import Match, Route
+
+    return {
+        method
+        for route in app.routes
+        if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
 
 
 def _path(location: Sequence[object]) -> str:

@@ -10,6 +10,7 @@ from nearline.errors import PermanentError
 
 MAX_ID_LENGTH = 256
 MAX_EXCLUDED = 1_000
+MAX_EXCLUDED_IN_URL = 50
 LATEST_US = 4_102_444_800_000_000  # 2100-01-01
 # The same rule as `_check_id` for OpenAPI: no control characters. JSON has no lone surrogates
 # that a pattern could name, so those are refused by code alone.

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -223,6 +226,31 @@ def test_only_loopback_can_ask(service: Any) -> None:
                 ours[connection.laddr.port].add(connection.laddr.ip.removeprefix("::ffff:"))
 
     assert set(map(frozenset, ours.values())) == {frozenset({"127.0.0.1"})}
+
+
+def test_training_libraries_are_not_even_loaded(service: Any) -> None:
+    for name in ("Gateway", "Retrieval", "Ranking", "Churn", "BundleWatch"):
+        maps = Path(f"/proc/{service.replica(name).pid}/maps").read_text()
+        for library in ("/pandas/", "/sklearn/", "/torch/"):
+            assert library not in maps
+
+
+@pytest.mark.slow
+def test_the_api_document_holds_against_a_machine_that_tries_to_break_it(service: Any) -> None:
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("schemathesis")),
+            *("run", f"http://127.0.0.1:{service.http_port}/openapi.json"),
+            *("--seed", "1", "--max-examples", "60", "--request-timeout", "30"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        cwd=service.home,
+    )
+
+    assert done.returncode == 0, done.stdout[-3_000:]
 
 
 def exposures_of(service: Any) -> dict[str, Event]:
