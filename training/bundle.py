@@ -1,0 +1,127 @@
+"""Writing a bundle: what was learnt, as files that cannot execute, sealed by a manifest."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nearline import __version__
+from nearline.clock import utc
+from nearline.contracts import bundle as contract
+from nearline.contracts.bundle import ChurnSpec, EncoderSpec, Manifest
+from nearline.transforms.customer import CUSTOMER_FEATURES
+from nearline.transforms.item import ITEM_FEATURES
+from nearline.transforms.ranking import RANKER_FEATURES
+from training.churn import ChurnModel
+from training.datasets import Dataset
+from training.encoder import item_vectors
+from training.encoder_export import export
+from training.encoder_model import Encoder
+from training.retrieval import flat_index
+
+_LIBRARIES = ("torch", "onnxruntime", "faiss-cpu", "xgboost-cpu", "numpy", "feast")
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """Everything that a bundle is made of. Without a ranker, retrieval's order stands."""
+
+    dataset: Dataset
+    encoder: Encoder
+    popular: Sequence[int]
+    ranker: Any | None
+    churn: Sequence[ChurnModel]
+    metrics: dict[str, float]
+
+
+def write(directory: Path, learnt: Learnt, card: str, created_at_us: int) -> Manifest:
+    """Write and seal a bundle into an empty folder, verify it, and return its manifest."""
+    import faiss
+
+    directory.mkdir(parents=True)
+    vectors: npt.NDArray[np.float32] = item_vectors(learnt.encoder)
+    export(learnt.encoder, directory / contract.ENCODER)
+    faiss.write_index(flat_index(vectors), str(directory / contract.INDEX))
+    dataset = learnt.dataset
+    _write_json(
+        directory / contract.ITEMS,
+        list(
+            zip(
+                dataset.items.item_ids,
+                dataset.categories,
+                dataset.prices_cents,
+                dataset.first_seen_us,
+                strict=True,
+            )
+        ),
+    )
+    _write_json(directory / contract.POPULAR, list(learnt.popular))
+    if learnt.ranker is not None:
+        learnt.ranker.save_model(directory / contract.RANKER)
+    for model in learnt.churn:
+        model.booster.save_model(directory / f"{model.name}.ubj")
+    _write_json(
+        directory / contract.CALIBRATION, {model.name: model.curve for model in learnt.churn}
+    )
+    (directory / "card.md").write_text(card)
+    lists = [list(CUSTOMER_FEATURES), list(ITEM_FEATURES), list(RANKER_FEATURES)]
+    contract.write_manifest(
+        directory,
+        Manifest(
+            created_at=_rfc3339(created_at_us),
+            data_from=_rfc3339(dataset.from_us),
+            data_to=_rfc3339(dataset.to_us),
+            items=len(dataset.items),
+            encoder=EncoderSpec(learnt.encoder.length, vectors.shape[1]),
+            customer_features=lists[0],
+            item_features=lists[1],
+            ranker_features=lists[2],
+            features_hash=contract.features_hash(*lists),
+            churn=[
+                ChurnSpec(model.name, model.horizon_days, f"{model.name}.ubj")
+                for model in learnt.churn
+            ],
+            metrics={name: float(value) for name, value in learnt.metrics.items()},
+            libraries={name: version(name) for name in _LIBRARIES},
+            code_version=code_version(),
+            digests=contract.digests_of(directory),
+        ),
+    )
+    return contract.verify(directory, "just written")
+
+
+def code_version() -> str:
+    """The package's version, with the commit where the code runs from a checkout."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        return __version__
+    try:
+        found = subprocess.run(  # noqa: S603 - our own words, no shell
+            ["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"],  # noqa: S607
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return __version__
+    return f"{__version__}+{found.stdout.strip()}"
+
+
+def _rfc3339(instant_us: int) -> str:
+    return utc(instant_us).isoformat().replace("+00:00", "Z")
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, separators=(",", ":")))
+
+
+__all__ = ["Learnt", "code_version", "write"]

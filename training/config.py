@@ -1,0 +1,103 @@
+"""What a training run needs to know: one frozen tree, named and returned by `recipes`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class SplitConfig:
+    """Where the history is cut, as shares of its interactions in order of time.
+
+    The encoder learns from what lies before the validation part, the ranker from the
+    validation part, and both are judged on the test part.
+    """
+
+    validation_share: float = 0.15
+    test_share: float = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderConfig:
+    """The sequence encoder and how it learns."""
+
+    history_length: int = 50
+    """Interactions that it sees; no more than `customer.RECENT_LIMIT` are kept online."""
+    dimension: int = 64
+    blocks: int = 1
+    heads: int = 1
+    dropout: float = 0.3
+    negatives: int = 256
+    """Items drawn uniformly per step and shared by all positions of the batch."""
+    learning_rate: float = 1e-3
+    batch_size: int = 32
+    max_epochs: int = 15
+    patience: int = 4
+    """Epochs without a better validation NDCG@10 before it stops."""
+    refit_epochs: int = 2
+    """Epochs over newer events, from the best weights; 0 keeps the encoder as validated."""
+    validation_cases: int = 2_000
+    test_cases: int = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class RankerConfig:
+    """The ranker and the moments that it learns from."""
+
+    train_points: int = 2_500
+    test_points: int = 1_000
+    points_per_customer: int = 4
+    label_hours: float = 24.0
+    """Items met within this time after the instant are what should have been shown."""
+    negatives_per_point: int = 30
+    """Candidates that were not met, kept per training point; the test keeps all."""
+    validation_share: float = 0.2
+    """The newest share of the training points, kept apart to decide when to stop."""
+    trees: int = 400
+    depth: int = 5
+    learning_rate: float = 0.08
+    patience: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class ChurnConfig:
+    """The churn models: silence for the whole horizon, among customers lately active."""
+
+    horizons_days: tuple[int, ...] = (14, 30)
+    active_days: int = 30
+    """Only customers seen within this time before the snapshot are scored."""
+    snapshot_step_days: float = 3.0
+    max_snapshots: int = 8
+    calibration_share: float = 0.25
+    """Customers kept apart to calibrate on; never also in training."""
+    trees: int = 200
+    depth: int = 3
+    learning_rate: float = 0.05
+    alert_rate: float = 0.3
+    """Share of the cohort that is warned about, for recall and precision."""
+    min_class_rows: int = 30
+    """Rows that each outcome needs in every part; with fewer the model is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """One whole training run. `name` is the recipe's."""
+
+    name: str
+    seed: int = 20_261_121
+    split: SplitConfig = field(default_factory=SplitConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    ranker: RankerConfig = field(default_factory=RankerConfig)
+    churn: ChurnConfig = field(default_factory=ChurnConfig)
+    popular_items: int = 200
+    popular_days: float = 7.0
+
+    def flat(self) -> dict[str, str]:
+        """Every parameter by its path, such as `encoder.dimension`: what MLflow logs."""
+        flat: dict[str, str] = {}
+        for name, value in asdict(self).items():
+            if isinstance(value, dict):
+                flat.update({f"{name}.{key}": str(inner) for key, inner in value.items()})
+            else:
+                flat[name] = str(value)
+        return flat

@@ -1,0 +1,209 @@
+"""Teaching the encoder: early stopping on the validation part, then newer events added.
+
+After every epoch all that is needed to go on is on disk, so a run that was stopped goes on
+where it was.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from training.baselines import ranks
+from training.config import EncoderConfig
+from training.datasets import Interactions
+from training.encoder_model import Encoder, sampled_softmax_loss
+from training.metrics import single_target
+from training.neighbours import fill_cold
+from training.sequences import Questions, Windows, windows
+
+# Axes: Q questions, I items, D dimensions.
+Report = Callable[[dict[str, float]], None]
+
+
+@dataclass
+class _Progress:
+    """Where training stands; everything in it survives a stop."""
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_ndcg: float = -1.0
+    best: dict[str, Any] = field(default_factory=dict)
+
+
+def fit(
+    interactions: Interactions,
+    items: int,
+    validation: Questions,
+    config: EncoderConfig,
+    *,
+    start: npt.NDArray[np.float32],
+    seed: int,
+    checkpoint: Path,
+    report: Report,
+) -> Encoder:
+    """Return the encoder of the best epoch by validation NDCG@10, full ranking.
+
+    Item vectors begin at `start` (I, D), row = item_index. `report` gets epoch, loss,
+    ndcg_at_10 and recall_at_20 after each epoch. With no validation questions it runs all
+    epochs and keeps the last. A checkpoint at the given path is taken up; the caller names it
+    after the data and the configuration.
+    """
+    device = _device()
+    torch.manual_seed(seed)
+    model = Encoder(items, config).to(device)
+    _put(model, start)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    progress = _Progress()
+    if checkpoint.is_file():
+        held = torch.load(checkpoint, map_location=device, weights_only=True)
+        model.load_state_dict(held["model"])
+        optimizer.load_state_dict(held["optimizer"])
+        progress = _Progress(**held["progress"])
+    lessons = windows(interactions, config.history_length)
+    warm = np.unique(interactions.item) + 1
+    while (
+        progress.epoch < config.max_epochs
+        and progress.epoch - progress.best_epoch < config.patience
+    ):
+        progress.epoch += 1
+        loss = _epoch(model, optimizer, lessons, warm, config, seed + progress.epoch)
+        places = ranks(validation, scorer(model))
+        recall, ndcg = single_target(places, 20)[0], single_target(places, 10)[1]
+        if len(validation) == 0 or ndcg > progress.best_ndcg:
+            progress.best_epoch, progress.best_ndcg = progress.epoch, ndcg
+            progress.best = copy.deepcopy(model.state_dict())
+        _save(checkpoint, model, optimizer, progress)
+        report({"epoch": progress.epoch, "loss": loss, "ndcg_at_10": ndcg, "recall_at_20": recall})
+    model.load_state_dict(progress.best)
+    return model.eval()
+
+
+def refit(
+    model: Encoder,
+    interactions: Interactions,
+    known_I: npt.NDArray[np.bool_],
+    categories: Sequence[str],
+    config: EncoderConfig,
+    seed: int,
+) -> Encoder:
+    """A copy that has also learnt newer interactions: give it all of them, old and new.
+
+    Items that the model had not met (not `known_I`) begin beside their neighbours, or amid
+    their category; those still never met stay there.
+    """
+    model = copy.deepcopy(model)
+    _put(model, fill_cold(item_vectors(model), known_I, interactions, categories))
+    if not config.refit_epochs:
+        return model.eval()
+    torch.manual_seed(seed)
+    lessons = windows(interactions, config.history_length)
+    warm = np.unique(interactions.item) + 1
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    for epoch in range(config.refit_epochs):
+        _epoch(model, optimizer, lessons, warm, config, seed + epoch)
+    return model.eval()
+
+
+def scorer(model: Encoder) -> Callable[[Questions], npt.NDArray[np.float32]]:
+    """Inner products with every item, for full ranking."""
+
+    def scores(questions: Questions) -> npt.NDArray[np.float32]:
+        return query_vectors(model, questions.items_WL, questions.kinds_WL) @ item_vectors(model).T
+
+    return scores
+
+
+def query_vectors(
+    model: Encoder, items_QL: npt.NDArray[np.int64], kinds_QL: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    """(Q, D) float32."""
+    model.eval()
+    device = next(model.parameters()).device
+    with torch.inference_mode():
+        parts = [
+            model(
+                torch.from_numpy(items_QL[start : start + 512]).to(device),
+                torch.from_numpy(kinds_QL[start : start + 512]).to(device),
+            )
+            for start in range(0, len(items_QL), 512)
+        ]
+    if not parts:
+        return np.zeros((0, model.item.embedding_dim), np.float32)
+    return np.asarray(torch.cat(parts).cpu().numpy(), np.float32)
+
+
+def item_vectors(model: Encoder) -> npt.NDArray[np.float32]:
+    """(I, D) float32, row = item_index."""
+    return np.asarray(model.item.weight[1:].detach().cpu().numpy(), np.float32)
+
+
+def _epoch(
+    model: Encoder,
+    optimizer: torch.optim.Optimizer,
+    lessons: Windows,
+    warm: npt.NDArray[np.int64],
+    config: EncoderConfig,
+    seed: int,
+) -> float:
+    """One pass over the windows in random order; returns the mean loss per target."""
+    model.train()
+    device = next(model.parameters()).device
+    generator = np.random.default_rng(seed)
+    total, count = 0.0, 0
+    for items, kinds, targets in _batches(lessons, config.batch_size, generator):
+        negatives = generator.choice(warm, config.negatives)
+        hidden = model.hidden(items.to(device), kinds.to(device))
+        wanted = (targets > 0).to(device)  # Padding and repeats leave before the loss.
+        loss = sampled_softmax_loss(
+            hidden[wanted],
+            targets.to(device)[wanted],
+            torch.from_numpy(negatives).to(device),
+            model.item.weight,
+        )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        places = int(wanted.sum())
+        total, count = total + float(loss.detach()) * places, count + places
+    return total / max(count, 1)
+
+
+def _batches(
+    lessons: Windows, size: int, generator: np.random.Generator
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    order = generator.permutation(len(lessons))
+    for start in range(0, len(order), size):
+        rows = order[start : start + size]
+        used = int((lessons.items_WL[rows] > 0).sum(axis=1).max())  # Columns that all pad go.
+        yield (
+            torch.from_numpy(lessons.items_WL[rows, -used:]),
+            torch.from_numpy(lessons.kinds_WL[rows, -used:]),
+            torch.from_numpy(lessons.targets_WL[rows, -used:]),
+        )
+
+
+def _put(model: Encoder, vectors: npt.NDArray[np.float32]) -> None:
+    with torch.no_grad():
+        model.item.weight[1:] = torch.from_numpy(vectors).to(model.item.weight.device)
+
+
+def _save(
+    path: Path, model: Encoder, optimizer: torch.optim.Optimizer, progress: _Progress
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".tmp")
+    held = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save({**held, "progress": asdict(progress)}, aside)
+    aside.rename(path)
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,108 @@
+"""The sequence encoder: a causal transformer over a customer's last interactions.
+
+After SASRec (Kang and McAuley 2018), with pre-LayerNorm, an embedding for the kind of each
+interaction, and item embeddings tied between input and output.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from training.config import EncoderConfig
+
+# Axes: B customers, T places shown (T <= L, newest last), D dimensions, H heads.
+_KINDS = 5  # 0 pads, 1 to 4 are `Kind`
+
+
+class Block(nn.Module):
+    """Attention to the places before, then a feed-forward layer; both added to the input."""
+
+    def __init__(self, dimension: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(dimension)
+        self.query_key_value = nn.Linear(dimension, 3 * dimension)
+        self.attention_out = nn.Linear(dimension, dimension)
+        self.forward_norm = nn.LayerNorm(dimension)
+        self.forward_in = nn.Linear(dimension, 4 * dimension)
+        self.forward_out = nn.Linear(4 * dimension, dimension)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, hidden_BTD: Tensor, mask_B1TT: Tensor) -> Tensor:
+        hidden_BTD = hidden_BTD + self.dropout(
+            self._attend(self.attention_norm(hidden_BTD), mask_B1TT)
+        )
+        inner = torch.relu(self.forward_in(self.forward_norm(hidden_BTD)))
+        out: Tensor = hidden_BTD + self.dropout(self.forward_out(inner))
+        return out
+
+    def _attend(self, hidden_BTD: Tensor, mask_B1TT: Tensor) -> Tensor:
+        batch, places, dimension = hidden_BTD.shape
+        split = (batch, places, 3, self.heads, dimension // self.heads)
+        mixed = self.query_key_value(hidden_BTD).reshape(split).permute(2, 0, 3, 1, 4)
+        query, key, value = mixed[0], mixed[1], mixed[2]
+        weights_BHTT = query @ key.transpose(-1, -2) * (dimension // self.heads) ** -0.5
+        weights_BHTT = self.dropout(torch.softmax(weights_BHTT + mask_B1TT, dim=-1))
+        mixed_BTD = (weights_BHTT @ value).transpose(1, 2).reshape(batch, places, dimension)
+        out: Tensor = self.attention_out(mixed_BTD)
+        return out
+
+
+class Encoder(nn.Module):
+    """Turns a history into a vector whose inner product with an item's says how likely it is next.
+
+    Row 0 of the item embedding pads; item_index i lies in row i + 1.
+    """
+
+    def __init__(self, items: int, config: EncoderConfig) -> None:
+        super().__init__()
+        dimension = config.dimension
+        self.length = config.history_length
+        self.item = nn.Embedding(items + 1, dimension, padding_idx=0)
+        self.kind = nn.Embedding(_KINDS, dimension, padding_idx=0)
+        self.place = nn.Parameter(torch.empty(config.history_length, dimension))
+        self.blocks = nn.ModuleList(
+            Block(dimension, config.heads, config.dropout) for _ in range(config.blocks)
+        )
+        self.out_norm = nn.LayerNorm(dimension)
+        self.dropout = nn.Dropout(config.dropout)
+        for weight in (self.item.weight, self.kind.weight, self.place):
+            nn.init.normal_(weight, std=dimension**-0.5)
+        with torch.no_grad():
+            self.item.weight[0].zero_()
+            self.kind.weight[0].zero_()
+
+    def forward(self, items_BT: Tensor, kinds_BT: Tensor) -> Tensor:
+        """The query vector of each customer: (B, D), from the newest place."""
+        return self.hidden(items_BT, kinds_BT)[:, -1]
+
+    def hidden(self, items_BT: Tensor, kinds_BT: Tensor) -> Tensor:
+        """The query vector after each place: (B, T, D); finite even where all is padding."""
+        places = items_BT.shape[1]
+        known_BT = items_BT > 0
+        causal_TT = torch.ones(places, places, dtype=torch.bool, device=items_BT.device).tril()
+        # A large number instead of infinity: a row that may see nothing stays finite.
+        mask_B1TT = (~(causal_TT & known_BT[:, None, None, :])).to(torch.float32) * -1e9
+        hidden_BTD = self.item(items_BT) + self.kind(kinds_BT) + self.place[-places:]
+        hidden_BTD = self.dropout(hidden_BTD)
+        for block in self.blocks:
+            hidden_BTD = block(hidden_BTD, mask_B1TT)
+        out: Tensor = self.out_norm(hidden_BTD)
+        return out
+
+
+def sampled_softmax_loss(
+    hidden_ND: Tensor, targets_N: Tensor, negatives_K: Tensor, weight: Tensor
+) -> Tensor:
+    """Cross entropy of each target against K items shared by all places.
+
+    `weight` is the item embedding, targets and negatives are its rows. Negatives drawn
+    uniformly have one probability, so the logQ correction (Yi et al. 2019) is one constant
+    for all logits and cancels in the softmax; a negative that is the target is masked.
+    """
+    own_N1 = (hidden_ND * weight[targets_N]).sum(-1, keepdim=True)
+    others_NK = hidden_ND @ weight[negatives_K].T
+    others_NK = others_NK.masked_fill(negatives_K == targets_N[:, None], -1e9)
+    logits = torch.cat([own_N1, others_NK], dim=1)
+    return nn.functional.cross_entropy(logits, torch.zeros_like(targets_N))

@@ -1,0 +1,102 @@
+"""One training run, composed: history and Feast in, a registered bundle out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from nearline import offline
+from nearline.clock import Clock
+from nearline.contracts.bundle import CHAMPION
+from nearline.say import say
+from nearline.settings import Settings
+from training import bundle, card, datasets, pipeline, promotion
+from training.config import TrainingConfig
+from training.progress import Bars
+from training.states import FeastStates
+from training.tracking import Registry, Version
+from training.truth import left_at_us
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The registered version and its figures."""
+
+    version: str
+    metrics: dict[str, float]
+    left_out: list[str]
+
+
+def train(settings: Settings, config: TrainingConfig, clock: Clock, bars: Bars) -> Trained:
+    """Run every stage and register the bundle as challenger; raises NearlineError."""
+    import torch
+
+    threads = min(os.cpu_count() or 1, 8)
+    torch.set_num_threads(threads)
+    bars.stage(say("history", "历史"), 1)
+    dataset = datasets.read(settings.history)
+    bars.step(
+        note=f"{len(dataset.interactions):,} interactions, {len(dataset.customer_ids):,} "
+        f"customers, {len(dataset.items):,} items"
+    )
+    bars.stage(
+        say("features, point in time", "特征（按时间点）"), offline.events_in(settings.history)
+    )
+    states = FeastStates.open(settings, bars.step)
+    learnt, journal = pipeline.run(
+        dataset,
+        states,
+        config,
+        checkpoints=settings.home / "checkpoints",
+        threads=threads,
+        left_at_us=left_at_us(settings.truth),
+        watch=bars,
+    )
+    bars.stage(say("bundle and registry", "打包与注册"), 2)
+    now_us = clock.now_us()
+    text = card.render(card.TEMPLATE.read_text(), dataset, config, journal, now_us)
+    with _workplace(settings.home / "checkpoints" / f"bundle-{os.getpid()}") as folder:
+        manifest = bundle.write(folder, learnt, text, now_us)
+        bars.step()
+        version = Registry(settings.mlflow_uri, settings.mlflow_artifacts).register(
+            folder,
+            manifest,
+            config.flat(),
+            journal,
+            tags={
+                "recipe": config.name,
+                "code_version": manifest.code_version,
+                "features_hash": manifest.features_hash,
+                "history_fingerprint": offline.fingerprint(settings.history).decode(),
+            },
+        )
+    bars.step(note=say(f"version {version}", f"版本 {version}"))
+    return Trained(version, journal.metrics, journal.left_out)
+
+
+def promote(registry: Registry, version: str, policy: Path) -> Version:
+    """Make a version champion if the policy allows; raises PromotionRefused otherwise."""
+    rules = promotion.read_policy(policy)
+    wanted = registry.version(version)
+    champion = registry.at(CHAMPION)
+    held = champion.metrics if champion and champion.number != wanted.number else None
+    reasons = promotion.check(rules, wanted.metrics, held)
+    if reasons:
+        registry.note(wanted.number, "promotion_refused", "; ".join(reasons)[:4_000])
+        raise promotion.PromotionRefused(wanted.number, reasons)
+    registry.promote(wanted.number)
+    return registry.version(wanted.number)
+
+
+@contextmanager
+def _workplace(folder: Path) -> Iterator[Path]:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

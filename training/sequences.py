@@ -1,0 +1,132 @@
+"""Interactions as the encoder meets them: windows to learn from, questions to be judged by.
+
+A target is always the customer's first meeting with an item. Coming back to an item is the
+revisit source's business; learning it too would teach the encoder to repeat its input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from training.datasets import Interactions
+
+# Axes: W windows or questions, L places in the history (oldest first, padded left with 0).
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Input items (row + 1) and kinds, and at each place the next item (row + 1) or 0."""
+
+    items_WL: Ints
+    kinds_WL: Ints
+    targets_WL: Ints
+
+    def __len__(self) -> int:
+        return len(self.items_WL)
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Which new item will this customer meet next? One target each, as an item row."""
+
+    items_WL: Ints
+    kinds_WL: Ints
+    targets_W: Ints
+    asked_at_us: Ints
+    seen: tuple[Ints, ...]  # item rows met before the instant: they do not compete
+
+    def __len__(self) -> int:
+        return len(self.targets_W)
+
+    def chunks(self, size: int) -> Iterator[Questions]:
+        """The same questions, a few at a time."""
+        for start in range(0, len(self), size):
+            part = slice(start, start + size)
+            yield Questions(
+                self.items_WL[part],
+                self.kinds_WL[part],
+                self.targets_W[part],
+                self.asked_at_us[part],
+                self.seen[part],
+            )
+
+
+def first_meetings(interactions: Interactions) -> npt.NDArray[np.bool_]:
+    """Marks each interaction that is its customer's first with its item."""
+    pairs = np.stack([interactions.customer, interactions.item], axis=1)
+    _, first = np.unique(pairs, axis=0, return_index=True)
+    marks = np.zeros(len(interactions), bool)
+    marks[first] = True
+    return marks
+
+
+def windows(interactions: Interactions, length: int, after_us: int = -1) -> Windows:
+    """Cut each customer's sequence from its end into pieces of `length` inputs.
+
+    Only first meetings that occurred after `after_us` are targets; windows without any are
+    dropped.
+    """
+    new = first_meetings(interactions) & (interactions.occurred_at_us > after_us)
+    items, kinds, targets = [], [], []
+    for _, start, end in interactions.ranges():
+        last = end - 1  # The last interaction is only ever a target.
+        while last > start:
+            first = max(start, last - length)
+            wanted = new[first + 1 : last + 1]
+            if wanted.any():
+                following = interactions.item[first + 1 : last + 1] + 1
+                items.append(_padded(interactions.item[first:last] + 1, length))
+                kinds.append(_padded(interactions.kind[first:last], length))
+                targets.append(_padded(np.where(wanted, following, 0), length))
+            last = first
+    if not items:
+        empty = np.zeros((0, length), np.int64)
+        return Windows(empty, empty, empty)
+    return Windows(np.stack(items), np.stack(kinds), np.stack(targets))
+
+
+def questions(
+    interactions: Interactions, length: int, after_us: int, until_us: int, limit: int, seed: int
+) -> Questions:
+    """At most `limit` first meetings in (after_us, until_us], drawn evenly, with what led there.
+
+    The history of a question holds only what occurred strictly before its target; customers
+    without any are not asked about.
+    """
+    at_us = interactions.occurred_at_us
+    wanted = first_meetings(interactions) & (at_us > after_us) & (at_us <= until_us)
+    found: list[tuple[int, int, int]] = []
+    for _, start, end in interactions.ranges():
+        for place in start + np.flatnonzero(wanted[start:end]):
+            before = start + int(np.searchsorted(at_us[start:end], at_us[place], side="left"))
+            if before > start:
+                found.append((int(place), start, before))
+    if len(found) > limit:
+        picks = np.random.default_rng(seed).choice(len(found), limit, replace=False)
+        found = [found[pick] for pick in sorted(picks)]
+    items = np.zeros((len(found), length), np.int64)
+    kinds = np.zeros((len(found), length), np.int64)
+    for row, (_, start, before) in enumerate(found):
+        first = max(start, before - length)
+        items[row] = _padded(interactions.item[first:before] + 1, length)
+        kinds[row] = _padded(interactions.kind[first:before], length)
+    places = np.array([place for place, _, _ in found], np.int64)
+    return Questions(
+        items,
+        kinds,
+        interactions.item[places],
+        at_us[places],
+        tuple(np.unique(interactions.item[start:before]) for _, start, before in found),
+    )
+
+
+def _padded(values: Ints, length: int) -> Ints:
+    row = np.zeros(length, np.int64)
+    if len(values):
+        row[length - len(values) :] = values
+    return row
