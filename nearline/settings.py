@@ -37,7 +37,7 @@ class Settings:
     history_flush_s: float = 10.0
     """Longest time that an event waits for its Parquet file."""
     history_flush_events: int = 20_000
-    features_timeout_ms: float = 50.0
+    features_timeout_ms: float = 100.0
     """Longest time that an answer waits for a customer's features, and again for the items'."""
     log_retention_days: float = 7.0
     """How long the log keeps events that history holds already."""

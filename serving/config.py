@@ -17,7 +17,7 @@ class ServingConfig:
     mlflow_uri: str
     bundles: Path
     """Folder of verified local copies of bundles."""
-    features_timeout_ms: float = 50.0
+    features_timeout_ms: float = 100.0
     """For each of two reads: the customer, then the candidates."""
     retrieval_timeout_ms: float = 1_600.0
     """Then the gateway answers by itself, with popular items."""

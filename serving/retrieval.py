@@ -6,6 +6,7 @@ module reads the stores and the models, and says by name what was missing.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,11 @@ from serving.bundles import Finder, Shelf
 from serving.features import Features, PopularItem
 
 # Axes: C candidates, S recent items, D dimensions.
+
+# Requests that read and compute in turns; others wait, with no clock running yet. Else, under
+# load, a read would time out on other requests' computing, and purchases would be unknown
+# (measured with 8 clients: 30 % of the answers).
+AT_ONCE = 2
 
 logger = logging.getLogger(__name__)
 
@@ -85,9 +91,14 @@ class Retrieval:
         self._features = features
         self._shelf = shelf
         self._popular: tuple[PopularItem, ...] = ()  # Last seen: it outlives a Redis outage.
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def retrieve(self, request: RetrievalRequest) -> Retrieved:
         """Never raises for a missing part: the answer names what was missing."""
+        async with self._turns:
+            return await self._retrieve(request)
+
+    async def _retrieve(self, request: RetrievalRequest) -> Retrieved:
         bundle = self._shelf.current  # One request, one bundle.
         degraded: list[Degradation] = []
         try:

@@ -26,6 +26,7 @@ from serving.workers import HOST_VARIABLE
 READY_LIMIT_S = 180.0
 OBJECT_STORE_BYTES = 80 * 1024 * 1024  # Requests travel inline; Ray's least allowed is 75 MB.
 _STOP_LIMIT_S = 10.0
+_SESSION, _MARKER = "nl-ray-", "NEARLINE_RAY_SESSION"
 
 
 @contextlib.contextmanager
@@ -45,11 +46,13 @@ def running(settings: Settings, config: ServingConfig | None = None) -> Iterator
     meanwhile = threading.Thread(target=importlib.import_module, args=("serving.app",))
     meanwhile.start()
     # Unix sockets need a short path, so Ray's session cannot lie in the home folder.
-    session = Path(tempfile.mkdtemp(prefix="nl-ray-"))
+    _sweep_sessions()
+    session = Path(tempfile.mkdtemp(prefix=f"{_SESSION}{os.getpid()}-"))
     log = settings.logs / "serve"
     log.mkdir(parents=True, exist_ok=True)
     logging_config = {"logs_dir": str(log), "log_level": "WARNING", "enable_access_log": False}
-    before = _children()
+    # Every process that Ray starts inherits this, so that none can be lost.
+    os.environ[_MARKER] = str(session)
     try:
         ray.init(
             address="local",
@@ -89,8 +92,17 @@ def running(settings: Settings, config: ServingConfig | None = None) -> Iterator
         _await_ready(settings)
         yield
     finally:
-        _stop(before)
-        shutil.rmtree(session, ignore_errors=True)
+        os.environ.pop(_MARKER, None)
+        _stop(session)
+
+
+def _sweep_sessions() -> None:
+    """End what runs that were killed (-9) have left: two of Ray's agents, and files."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_SESSION}*"):
+        pid = left.name.removeprefix(_SESSION).partition("-")[0]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            _end(_marked(left), grace_s=0.0)
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _check_ports(settings: Settings) -> None:
@@ -117,10 +129,9 @@ def _await_ready(settings: Settings) -> None:
     )
 
 
-def _stop(before: set[psutil.Process]) -> None:
+def _stop(session: Path) -> None:
     import ray
 
-    started = _children() - before
     if ray.is_initialized():
         # Serve stops its controller by killing it, and Ray prints that as if it were a fault.
         with contextlib.redirect_stdout(io.StringIO()):
@@ -129,12 +140,24 @@ def _stop(before: set[psutil.Process]) -> None:
 
                 serve.shutdown()  # type: ignore[no-untyped-call]
             ray.shutdown()
-    _, alive = psutil.wait_procs(started, timeout=_STOP_LIMIT_S)
+    _end(_marked(session), grace_s=_STOP_LIMIT_S)
+    shutil.rmtree(session, ignore_errors=True)
+
+
+def _marked(session: Path) -> list[psutil.Process]:
+    """Live processes of a session, whoever their parent is."""
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        # What is gone meanwhile, or another user's, is not ours.
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.pid != os.getpid() and process.environ().get(_MARKER) == str(session):
+                found.append(process)
+    return found
+
+
+def _end(processes: list[psutil.Process], grace_s: float) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=grace_s)
     for process in alive:
         with contextlib.suppress(psutil.Error):
             process.kill()
     psutil.wait_procs(alive, timeout=_STOP_LIMIT_S)
-
-
-def _children() -> set[psutil.Process]:
-    return set(psutil.Process().children(recursive=True))

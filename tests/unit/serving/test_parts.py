@@ -1,0 +1,134 @@
+"""Receipts, ids, words, reasons, backlog, and what a killed run leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from nearline.contracts.event import Event
+from nearline.contracts.position import LogPosition
+from nearline.online import CustomerReading
+from nearline.transforms import customer
+from nearline.transforms.customer import CUSTOMER_FEATURES
+from nearline.transforms.ranking import Candidate
+from serving import server
+from serving.exposures import Exposures
+from serving.features import PopularItem, parse_popular
+from serving.reasons import reasons_for
+from serving.receipts import receipt_of, response_id
+from serving.retrieval import Option
+from serving.wording import feature_words
+
+
+def test_ids_sort_by_time_and_differ_within_a_millisecond() -> None:
+    early, late = response_id(1_000_000, bytes(10)), response_id(2_000_000, bytes(10))
+
+    assert early < late
+    assert early != response_id(1_000_000, bytes(9) + b"\x01")
+    assert len(early) == 32
+
+
+def test_a_receipt_tells_how_old_what_it_saw_was(tiny: ModuleType) -> None:
+    event = tiny.event(1, "ann", "view_item", [1], ago_s=3)
+    state = customer.state_of(event)
+    reading = CustomerReading(state, event.known_at_us + 500_000, LogPosition(2, 7, 0))
+
+    receipt = receipt_of(reading, tiny.NOW_US)
+
+    assert receipt.log_position == "2-7-0"
+    assert receipt.newest_event_age_ms == 3_000
+    assert receipt.features_age_ms == 2_500
+
+
+def test_every_customer_feature_has_words_in_both_languages() -> None:
+    for feature in CUSTOMER_FEATURES:
+        for value in (0.0, 1.5, 100.0, math.nan):
+            en, zh = feature_words(feature, value)
+            assert en
+            assert zh
+            assert "nan" not in (en + zh).lower()
+
+
+@pytest.mark.parametrize(
+    ("feature", "value", "en"),
+    [
+        ("views_24h", 3.0, "3 views in the last 24 hours"),
+        ("seen_age_hours", 0.5, "Last was here 30 minutes ago"),
+        ("seen_age_hours", 288.0, "Last was here 12 days ago"),
+        ("purchase_age_hours", math.nan, "Never bought something"),
+        ("spend_30d_cents", 123_450.0, "Spent 1234.50 in the last 30 days"),
+        ("top_category_share", 0.5, "50 % of interest in one category"),
+    ],
+)
+def test_words_say_the_number_in_its_unit(feature: str, value: float, en: str) -> None:
+    assert feature_words(feature, value)[0] == en
+
+
+def test_an_item_from_the_encoder_alone_names_its_nearest() -> None:
+    option = Option(Candidate("i1", 1, "", {"encoder": 0.1}, {"encoder": 9}), 0, "i7", 0.01)
+
+    (reason,) = reasons_for(option, set(), {})
+
+    assert (reason.code, reason.item_id) == ("similar_to_viewed", "i7")
+
+
+def test_the_fallback_list_reads_as_nothing_when_it_is_not_one() -> None:
+    assert parse_popular(b'[["a", "c", 100]]') == (PopularItem("a", "c", 100),)
+    assert parse_popular(b'{"a": 1}') == ()
+    assert parse_popular(b"\xff") == ()
+
+
+def test_a_full_backlog_loses_the_oldest_and_counts_them(tiny: ModuleType) -> None:
+    async def story() -> Exposures:
+        async def away(_: Sequence[Event]) -> None:
+            raise OSError
+
+        exposures = Exposures(away, limit=3)
+        for number in range(5):
+            exposures.add(tiny.event(number, "ann", "exposure", [1]))
+        await exposures.close(limit_s=0)
+        return exposures
+
+    exposures = asyncio.run(story())
+
+    assert (exposures.waiting, exposures.lost) == (3, 2)
+
+
+def test_what_a_killed_run_left_is_ended_by_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    gone = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    dead, alive = tmp_path / f"nl-ray-{gone}-x", tmp_path / f"nl-ray-{os.getpid()}-x"
+    dead.mkdir()
+    alive.mkdir()
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with (
+        subprocess.Popen(sleep, env={"NEARLINE_RAY_SESSION": str(dead)}) as orphan,
+        subprocess.Popen(sleep, env={"NEARLINE_RAY_SESSION": str(alive)}) as ours,
+    ):
+        try:
+            server._sweep_sessions()
+
+            assert orphan.poll() is not None  # killed, and already waited for
+            assert ours.poll() is None
+        finally:
+            ours.kill()
+            orphan.kill()
+
+    assert not dead.exists()
+    assert alive.exists()
