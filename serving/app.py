@@ -20,6 +20,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 import nearline
+from nearline import settings
 from nearline.clock import SystemClock
 from nearline.contracts.bundle import CHAMPION, BundleRefused
 from nearline.errors import StoreUnavailable
@@ -281,6 +282,11 @@ def graph(config: ServingConfig) -> serve.Application:
     # Retrieval chooses the bundle of a request, so it is switched last.
     watch = _node(BundleWatchDeployment, config, ranking, churn, retrieval)
     return _node(Gateway, config, retrieval, ranking, churn, watch)
+
+
+def from_environment(_arguments: dict[str, str]) -> serve.Application:
+    """The application with the settings of its environment; `infra/serve.yaml` names this."""
+    return graph(ServingConfig.of(settings.load()))
 
 
 def _node(deployment: Any, *arguments: Any) -> serve.Application:
