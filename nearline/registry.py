@@ -9,6 +9,7 @@ import logging
 import os
 import secrets
 import shutil
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -25,12 +26,16 @@ def client(uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     # Its bar for nine small files is noise in a log and on a terminal.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    import mlflow
+    with warnings.catch_warnings():
+        # MLflow's tables use a loader that SQLAlchemy is about to drop; nothing for us to do.
+        warnings.filterwarnings("ignore", message="The ``noload`` loader strategy is deprecated")
+        import mlflow
 
+        made = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
     # Creating a database says a hundred lines about migrations; none asks for an act.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-    return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+    return made
 
 
 def resolve(uri: str, alias: str) -> str | None:
