@@ -161,14 +161,15 @@ def _list(
     shown = scores or tuple(fused_score(option.candidate) for option in found.options)
     order = sorted(range(len(found.options)), key=lambda place: -shown[place])
     ranked = [found.options[place] for place in order]
+    viewed = {recent.item_id for recent in state.recent}
     chosen = rules.choose(
         ranked,
         query.k,
         purchased={item_id for item_id, _ in state.purchased},
         excluded=set(query.exclude_item_ids),
+        seen=viewed,
         dropped=found.dropped,
     )
-    viewed = {recent.item_id for recent in state.recent}
     interests = customer.category_affinity(state, as_of_us)
     items = tuple(
         RecommendedItem(

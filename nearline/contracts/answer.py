@@ -69,7 +69,7 @@ class RecommendedItem:
 class RuleEffect:
     """A rule that changed the list, and how many candidates it touched."""
 
-    rule: str  # never_purchased, excluded, category_share
+    rule: str  # never_purchased, excluded, category_share, seen_share
     affected: int
     note: str = ""
 

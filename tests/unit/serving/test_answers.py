@@ -15,6 +15,7 @@ from nearline.contracts.answer import Degradation, Recommendation, RecommendQuer
 from nearline.contracts.event import EXPOSURE
 from serving.features import PopularItem
 from serving.retrieval import RetrievalRequest, Retrieved
+from serving.rules import RULES_VERSION
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
@@ -47,7 +48,7 @@ def test_an_answer_carries_items_reasons_versions_and_a_receipt(shopped: Any, ti
     assert all(item.reasons and item.sources for item in answer.items)
     assert answer.scene is Scene.CART
     assert answer.versions.bundle == "1"
-    assert answer.versions.rules == "builtin-1"
+    assert answer.versions.rules == RULES_VERSION
     assert answer.receipt.as_of_us == tiny.NOW_US
     assert answer.receipt.log_position.endswith("-4-0")  # the fourth event is in
     assert answer.receipt.newest_event_age_ms == 2_000

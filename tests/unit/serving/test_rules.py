@@ -79,3 +79,25 @@ def test_on_random_lists_the_share_holds_unless_the_note_says_otherwise() -> Non
         relaxed = any(effect.note for effect in chosen.effects)
         limit = max(1, int(0.3 * len(chosen.places) + 1e-9))
         assert relaxed or all(count <= limit for count in counts.values())
+
+
+def test_what_was_looked_at_lately_takes_four_of_ten_places_at_most() -> None:
+    ranked = things(*(str(number) for number in range(16)))
+
+    chosen = choose(ranked, 10, seen={f"i{place}" for place in range(8)})
+
+    assert chosen.places == (0, 1, 2, 3, 8, 9, 10, 11, 12, 13)
+    assert [(effect.rule, effect.affected) for effect in chosen.effects] == [("seen_share", 4)]
+
+
+def test_the_share_of_the_seen_yields_before_that_of_a_category() -> None:
+    # Nine places: two may go to one category, three to what was seen (b to g).
+    ranked = things("a", "a", "a", "a", "b", "c", "d", "e", "f", "g")
+
+    chosen = choose(ranked, 9, seen={f"i{place}" for place in range(4, 10)})
+
+    assert chosen.places == (0, 1, 2, 4, 5, 6, 7, 8, 9)
+    assert {effect.rule: (effect.affected, effect.note[:24]) for effect in chosen.effects} == {
+        "seen_share": (0, "relaxed for 3 of 9 place"),
+        "category_share": (1, "relaxed for 1 of 9 place"),
+    }
