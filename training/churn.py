@@ -10,7 +10,7 @@ parted instead, and none is both learnt from and judged. The figures say which i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ from training.datasets import Dataset
 from training.metrics import at_alert_rate, expected_calibration_error
 from training.states import States
 
-# Axes: R rows (customers at snapshots).
+# Axes: R rows (customers at snapshots), C customers.
 Floats = npt.NDArray[np.float64]
 _RECENCY = CUSTOMER_FEATURES.index("seen_age_hours")
 
@@ -85,14 +85,13 @@ def fit(
     groups = _groups(len(dataset.customer_ids), config.calibration_share, seed)
     temporal = bool(matured)
     if temporal:
-        past = rows.pick(np.isin(rows.at_us_R, matured))
-        train = past.pick(groups[past.customer_R] > 0)
-        calibration = past.pick(groups[past.customer_R] == 0)
-        test = rows.pick(rows.at_us_R == newest)
+        train = _part(rows, groups > 0, matured)
+        calibration = _part(rows, groups == 0, matured[-config.calibration_snapshots :])
+        test = _part(rows, groups >= 0, [newest])
     else:
-        train = rows.pick(groups[rows.customer_R] > 1)
-        calibration = rows.pick(groups[rows.customer_R] == 0)
-        test = rows.pick((rows.at_us_R == newest) & (groups[rows.customer_R] == 1))
+        train = _part(rows, groups > 1, snapshots)
+        calibration = _part(rows, groups == 0, snapshots[-config.calibration_snapshots :])
+        test = _part(rows, groups == 1, [newest])
     fewest = min(_fewest(part) for part in (train, calibration, test))
     if fewest < config.min_class_rows:
         return LeftOut(
@@ -106,10 +105,9 @@ def fit(
     metrics = figures(test, chances, config.alert_rate) | {"temporal": float(temporal)}
     if left_at_us is not None:
         metrics |= truth_figures(test, chances, dataset, left_at_us, horizon_days)
-    served = rows.pick(np.isin(rows.at_us_R, snapshots))
     booster, curve = _learn(
-        served.pick(groups[served.customer_R] > 0),
-        served.pick(groups[served.customer_R] == 0),
+        _part(rows, groups > 0, snapshots),
+        _part(rows, groups == 0, snapshots[-config.calibration_snapshots :]),
         config,
         seed,
         threads,
@@ -197,6 +195,11 @@ def _learn(
         "y": [float(value) for value in isotonic.y_thresholds_],
     }
     return booster, curve
+
+
+def _part(rows: ChurnRows, wanted_C: npt.NDArray[np.bool_], snapshots: Sequence[int]) -> ChurnRows:
+    """The rows of some customers at some snapshots."""
+    return rows.pick(wanted_C[rows.customer_R] & np.isin(rows.at_us_R, snapshots))
 
 
 def _groups(customers: int, share: float, seed: int) -> npt.NDArray[np.int64]:

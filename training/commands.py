@@ -134,15 +134,17 @@ def list_() -> None:
 
     from nearline.clock import utc
 
-    table = Table()
+    table = Table(
+        caption=say("NDCG@10 and AUC, each on its own test", "各自测试集上的 NDCG@10 与 AUC")
+    )
     for heading in (
         say("version", "版本"),
         say("alias", "别名"),
         say("registered (UTC)", "注册时间 (UTC)"),
-        "encoder NDCG@10",
-        "ranker NDCG@10",
-        "churn 14 d AUC",
-        "churn 30 d AUC",
+        "encoder",
+        "ranker",
+        "churn 14 d",
+        "churn 30 d",
     ):
         table.add_column(heading)
     found = _registry().versions()
@@ -150,7 +152,7 @@ def list_() -> None:
         table.add_row(
             one.number,
             ", ".join(one.aliases),
-            f"{utc(one.created_at_ms * 1_000):%Y-%m-%d %H:%M:%S}",
+            f"{utc(one.created_at_ms * 1_000):%Y-%m-%d %H:%M}",
             *(
                 f"{one.metrics[name]:.4f}" if name in one.metrics else "-"
                 for name in (

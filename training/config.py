@@ -70,6 +70,8 @@ class ChurnConfig:
     max_snapshots: int = 8
     calibration_share: float = 0.25
     """Customers kept apart to calibrate on; never also in training."""
+    calibration_snapshots: int = 3
+    """The newest so many: how often customers leave drifts, and a curve must follow."""
     trees: int = 200
     depth: int = 3
     learning_rate: float = 0.05

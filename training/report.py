@@ -10,16 +10,16 @@ from rich.table import Table
 from nearline.say import say
 from nearline.transforms.ranking import SOURCES
 
-_CHURN = (
-    "auc",
-    "recency_auc",
-    "truth_auc",
-    "ap",
-    "ece",
-    "recall_at_alert",
-    "precision_at_alert",
-    "base_rate",
-)
+_CHURN = {  # figure -> heading
+    "auc": "AUC",
+    "recency_auc": "recency",
+    "truth_auc": "truth",
+    "ap": "AP",
+    "ece": "ECE",
+    "recall_at_alert": "recall",
+    "precision_at_alert": "prec.",
+    "base_rate": "base",
+}
 
 
 def show(
@@ -69,8 +69,8 @@ def _ranking(metrics: Mapping[str, float]) -> Table:
 def _churn(metrics: Mapping[str, float], horizons_days: Sequence[int]) -> Table:
     table = Table()
     table.add_column(say("churn", "流失"))
-    for key in _CHURN:
-        table.add_column(key.replace("_", " "))
+    for heading in _CHURN.values():
+        table.add_column(heading)
     for days in horizons_days:
         values = [metrics.get(f"churn_{days}d_{key}") for key in _CHURN]
         shown = ("-" if value is None else f"{value:.3f}" for value in values)
