@@ -31,10 +31,10 @@ def client(uri: str) -> MlflowClient:
         warnings.filterwarnings("ignore", message="The ``noload`` loader strategy is deprecated")
         import mlflow
 
+        # Creating a database says a hundred lines about migrations; none asks for an act.
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
         made = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
-    # Creating a database says a hundred lines about migrations; none asks for an act.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     return made
 
 

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def write(directory: Path, learnt: Learnt, card: str, created_at_us: int) -> Man
                 ChurnSpec(model.name, model.horizon_days, f"{model.name}.ubj")
                 for model in learnt.churn
             ],
-            metrics={name: float(value) for name, value in learnt.metrics.items()},
+            metrics={name: value for name, value in learnt.metrics.items() if isfinite(value)},
             libraries={name: version(name) for name in _LIBRARIES},
             code_version=code_version(),
             digests=contract.digests_of(directory),

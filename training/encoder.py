@@ -10,6 +10,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -61,12 +62,7 @@ def fit(
     model = Encoder(items, config).to(device)
     _put(model, start)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
-    progress = _Progress()
-    if checkpoint.is_file():
-        held = torch.load(checkpoint, map_location=device, weights_only=True)
-        model.load_state_dict(held["model"])
-        optimizer.load_state_dict(held["optimizer"])
-        progress = _Progress(**held["progress"])
+    progress = _taken_up(checkpoint, model, optimizer)
     lessons = windows(interactions, config.history_length)
     warm = np.unique(interactions.item) + 1
     while (
@@ -103,7 +99,6 @@ def refit(
     _put(model, fill_cold(item_vectors(model), known_I, interactions, categories))
     if not config.refit_epochs:
         return model.eval()
-    torch.manual_seed(seed)
     lessons = windows(interactions, config.history_length)
     warm = np.unique(interactions.item) + 1
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
@@ -155,6 +150,7 @@ def _epoch(
 ) -> float:
     """One pass over the windows in random order; returns the mean loss per target."""
     model.train()
+    torch.manual_seed(seed)  # Dropout too: a run that went on equals one that never stopped.
     device = next(model.parameters()).device
     generator = np.random.default_rng(seed)
     total, count = 0.0, 0
@@ -193,6 +189,19 @@ def _batches(
 def _put(model: Encoder, vectors: npt.NDArray[np.float32]) -> None:
     with torch.no_grad():
         model.item.weight[1:] = torch.from_numpy(vectors).to(model.item.weight.device)
+
+
+def _taken_up(path: Path, model: Encoder, optimizer: torch.optim.Optimizer) -> _Progress:
+    """Where an earlier run stood, with its weights put in; a fresh start without a checkpoint."""
+    if not path.is_file():
+        return _Progress()
+    try:
+        held = torch.load(path, map_location=_device(), weights_only=True)
+    except (RuntimeError, EOFError, ValueError, UnpicklingError):
+        return _Progress()  # A damaged file costs the epochs in it, and nothing else.
+    model.load_state_dict(held["model"])
+    optimizer.load_state_dict(held["optimizer"])
+    return _Progress(**held["progress"])
 
 
 def _save(

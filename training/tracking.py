@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -146,7 +147,7 @@ class Registry:
             metrics += [
                 Metric(f"epoch_{name}", value, now_ms, epoch)
                 for name, value in figures.items()
-                if name != "epoch"
+                if name != "epoch" and isfinite(value)
             ]
         for start in range(0, len(metrics), 500):
             self._client.log_batch(run_id, metrics=metrics[start : start + 500])
