@@ -58,7 +58,7 @@ def quick() -> TrainingConfig:
             snapshot_step_days=4.0,
             max_snapshots=3,
             trees=30,
-            min_class_rows=5,
+            min_class_rows=3,
         ),
         popular_items=50,
     )

@@ -32,7 +32,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainedShop:
 
     home: Path = tmp_path_factory.mktemp("trained")
     settings = Settings(home=home, redis_url="redis://127.0.0.1:1/0")  # Training needs no Redis.
-    write(settings.history, two_tastes())
+    write(settings.history, two_tastes(customers=150))
     with Bars(Console(quiet=True)) as bars:
         done = train(settings, quick(), FixedClock(START_US), bars)
     return TrainedShop(settings, done.version, done.metrics, done.left_out)

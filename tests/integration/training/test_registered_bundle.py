@@ -1,0 +1,210 @@
+"""From one training run to what serving loads: registered, aliased, verified, refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xgboost
+
+from nearline import registry
+from nearline.contracts.bundle import (
+    CHALLENGER,
+    CHAMPION,
+    PREVIOUS,
+    BundleRefused,
+    digests_of,
+    verify,
+)
+from nearline.errors import PermanentError
+from nearline.transforms import customer
+from nearline.transforms.candidates import encoder_input
+from nearline.transforms.ranking import RANKER_FEATURES
+from serving.bundles import load
+from tests.integration.training.conftest import TrainedShop
+from tests.unit.training.histories import START_US, met
+from training import job, promotion
+from training.tracking import Registry
+
+pytestmark = pytest.mark.slow
+
+NOTHING_ASKED = "rules: []\n"
+
+
+@pytest.fixture(scope="session")
+def fetched(trained: TrainedShop) -> Path:
+    """The challenger's bundle, through MLflow, as serving gets it."""
+    uri = trained.settings.mlflow_uri
+    version = registry.resolve(uri, CHALLENGER)
+    assert version == trained.version
+    return registry.download(uri, version, trained.settings.bundles)
+
+
+def test_a_run_registers_one_verified_bundle_as_challenger(
+    trained: TrainedShop, fetched: Path
+) -> None:
+    manifest = verify(fetched, trained.version)
+
+    assert manifest.items == 40
+    assert manifest.encoder.history_length == 20
+    assert manifest.ranker_features == list(RANKER_FEATURES)
+    assert [(spec.name, spec.horizon_days) for spec in manifest.churn] == [
+        ("churn_7d", 7),
+        ("churn_14d", 14),
+    ]
+    assert manifest.data_from.startswith("2025-10-09")
+    assert manifest.metrics["encoder_ndcg_at_10"] == trained.metrics["encoder_ndcg_at_10"]
+    assert "| encoder |" in (fetched / "card.md").read_text()
+
+
+def test_serving_loads_it_and_recommends_the_customers_own_taste(fetched: Path) -> None:
+    bundle = load(fetched, "1")
+    assert bundle.finder is not None
+    catalogue = bundle.finder.catalogue
+    state = customer.fold(met("eve", f"i{n:02d}", START_US + n) for n in (2, 4, 5))
+
+    query = bundle.finder.query_vector(*encoder_input(state, catalogue.index_of, 20))
+    _, found = bundle.finder.index.search(query, 10)
+
+    own = [catalogue.categories[row] == "left" for row in found[0]]
+    assert np.mean(own) >= 0.8
+
+
+def test_boosters_know_their_columns_and_curves_rise(fetched: Path) -> None:
+    ranker = xgboost.Booster(model_file=str(fetched / "ranker.ubj"))
+    curves = json.loads((fetched / "calibration.json").read_text())
+
+    assert ranker.feature_names == list(RANKER_FEATURES)
+    for curve in curves.values():
+        assert np.all(np.diff(curve["x"]) > 0)
+        assert np.all(np.diff(curve["y"]) >= 0)
+        assert 0 < min(curve["y"]) <= max(curve["y"]) < 1
+
+
+def test_a_second_download_is_the_first_and_a_damaged_copy_is_fetched_again(
+    trained: TrainedShop, fetched: Path
+) -> None:
+    uri, version = trained.settings.mlflow_uri, trained.version
+    inode = (fetched / "index.faiss").stat().st_ino
+
+    assert registry.download(uri, version, trained.settings.bundles) == fetched
+    assert (fetched / "index.faiss").stat().st_ino == inode
+
+    (fetched / "popular.json").write_text("[]")
+    mended = registry.download(uri, version, trained.settings.bundles)
+    assert verify(mended, version).items == 40
+
+
+@pytest.mark.parametrize("change", ["altered", "missing", "foreign"])
+def test_a_bundle_that_was_tampered_with_is_refused(
+    trained: TrainedShop, fetched: Path, tmp_path: Path, change: str
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(fetched, copy)
+    if change == "altered":
+        with (copy / "ranker.ubj").open("ab") as file:
+            file.write(b"x")
+    elif change == "missing":
+        (copy / "index.faiss").unlink()
+    else:
+        (copy / "extra.json").write_text("{}")
+
+    with pytest.raises(BundleRefused, match="is refused"):
+        verify(copy, trained.version)
+
+
+def test_a_registered_bundle_that_was_tampered_with_is_never_kept(
+    trained: TrainedShop, tmp_path: Path
+) -> None:
+    """The artifact store is not trusted: what it gives is checked before it is put in place."""
+    home = tmp_path / "other"
+    shutil.copytree(trained.settings.mlflow_artifacts, home)
+    (found,) = home.glob("*/artifacts/bundle")
+    (found / "popular.json").write_text("[0]")
+    other = Registry(f"sqlite:///{tmp_path / 'other.db'}", home)
+    client = registry.client(f"sqlite:///{tmp_path / 'other.db'}")
+    client.create_registered_model("nearline")
+    client.create_model_version("nearline", source=found.as_uri())
+    assert other is not None
+
+    with pytest.raises(BundleRefused, match=r"popular\.json"):
+        registry.download(f"sqlite:///{tmp_path / 'other.db'}", "1", tmp_path / "kept")
+
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_the_run_holds_parameters_curves_features_and_lineage(trained: TrainedShop) -> None:
+    client = registry.client(trained.settings.mlflow_uri)
+    version = client.get_model_version("nearline", trained.version)
+    run = client.get_run(str(version.run_id))
+
+    assert run.info.status == "FINISHED"
+    assert run.data.params["encoder.dimension"] == "16"
+    assert run.data.params["data_to"].startswith("2025-11")
+    assert run.data.tags["recipe"] == "quick"
+    assert len(run.data.tags["history_fingerprint"]) == 32
+    assert len(client.get_metric_history(run.info.run_id, "epoch_loss")) == 3
+    assert {file.path for file in client.list_artifacts(run.info.run_id)} == {
+        "bundle",
+        "features.json",
+    }
+
+
+def test_promotion_moves_previous_along_and_rolling_back_returns(
+    trained: TrainedShop, fetched: Path, tmp_path: Path
+) -> None:
+    uri = f"sqlite:///{tmp_path / 'aliases.db'}"
+    registered = Registry(uri, tmp_path / "artifacts")
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(NOTHING_ASKED)
+    first, second = _register(registered, fetched), _register(registered, fetched)
+
+    assert registry.resolve(uri, CHAMPION) is None
+    job.promote(registered, first, policy)
+    assert registry.resolve(uri, CHAMPION) == first
+    assert registry.resolve(uri, PREVIOUS) is None
+    assert registry.resolve(uri, CHALLENGER) == second
+
+    job.promote(registered, second, policy)
+    assert registry.resolve(uri, CHAMPION) == second
+    assert registry.resolve(uri, PREVIOUS) == first
+    assert registry.resolve(uri, CHALLENGER) is None
+
+    registered.promote(first)  # what rollback does
+    assert (registry.resolve(uri, CHAMPION), registry.resolve(uri, PREVIOUS)) == (first, second)
+    assert [version.number for version in registered.versions()] == [second, first]
+
+
+def test_a_refused_bundle_says_why_and_the_champion_stays(
+    trained: TrainedShop, fetched: Path, tmp_path: Path
+) -> None:
+    uri = f"sqlite:///{tmp_path / 'refused.db'}"
+    registered = Registry(uri, tmp_path / "artifacts")
+    lenient, strict = tmp_path / "lenient.yaml", tmp_path / "strict.yaml"
+    lenient.write_text(NOTHING_ASKED)
+    strict.write_text("rules: [{metric: encoder_ndcg_at_10, at_least: 1.1}]\n")
+    champion, worse = _register(registered, fetched), _register(registered, fetched)
+    job.promote(registered, champion, lenient)
+
+    with pytest.raises(promotion.PromotionRefused, match=r"at least 1\.1 is asked.*champion stays"):
+        job.promote(registered, worse, strict)
+
+    assert registry.resolve(uri, CHAMPION) == champion
+    assert "at least 1.1" in registered.version(worse).tags["promotion_refused"]
+    with pytest.raises(PermanentError, match="no version '99'"):
+        job.promote(registered, "99", lenient)
+
+
+def test_an_alias_in_a_registry_without_bundles_points_nowhere(tmp_path: Path) -> None:
+    assert registry.resolve(f"sqlite:///{tmp_path / 'empty.db'}", CHAMPION) is None
+
+
+def _register(registered: Registry, bundle: Path) -> str:
+    from training.pipeline import Journal
+
+    manifest = verify(bundle, "fixture")
+    assert digests_of(bundle) == manifest.digests
+    return registered.register(bundle, manifest, {"name": "test"}, Journal(), {})
