@@ -111,3 +111,11 @@ def test_ctrl_c_keeps_what_the_encoder_has_learnt_and_registers_nothing(home: Pa
     assert "Traceback" not in said
     assert list(home.glob("checkpoints/encoder-*.pt"))
     assert run("models", "list").output.startswith("No bundle is registered yet")
+
+
+def test_every_recipe_can_be_named() -> None:
+    from training.recipes import RECIPES
+
+    (option,) = [one for one in train.params if one.name == "recipe"]
+    assert list(option.type.choices) == list(RECIPES)  # type: ignore[attr-defined]
+    assert [make().name for make in RECIPES.values()] == list(RECIPES)

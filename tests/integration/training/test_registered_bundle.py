@@ -21,12 +21,14 @@ from nearline.contracts.bundle import (
 )
 from nearline.errors import PermanentError
 from nearline.transforms import customer
-from nearline.transforms.candidates import encoder_input
+from nearline.transforms.candidates import encoder_input, excluded_ids, merge
 from nearline.transforms.ranking import RANKER_FEATURES
 from serving.bundles import load
+from serving.retrieval import RetrievalRequest, propose
 from tests.integration.training.conftest import TrainedShop
 from tests.unit.training.histories import START_US, met
 from training import job, promotion
+from training.retrieval import Retriever
 from training.tracking import Registry
 
 pytestmark = pytest.mark.slow
@@ -208,3 +210,38 @@ def _register(registered: Registry, bundle: Path) -> str:
     manifest = verify(bundle, "fixture")
     assert digests_of(bundle) == manifest.digests
     return registered.register(bundle, manifest, {"name": "test"}, Journal(), {})
+
+
+def test_training_and_serving_name_the_same_candidates(fetched: Path) -> None:
+    """The ranker must meet in production what it learnt from: items, scores and ranks."""
+    finder = load(fetched, "1").finder
+    assert finder is not None
+    index = finder.index
+    retriever = Retriever(
+        queries=lambda items, kinds: finder.encoder.run(
+            ["query"], {"items": items, "kinds": kinds}
+        )[0],
+        index=index,
+        catalogue=finder.catalogue,
+        popular=finder.popular,
+        history_length=finder.history_length,
+    )
+    histories = [[], [("i02", "view_item")], [("i31", "purchase"), ("i30", "view_item")]]
+    states = [
+        customer.fold(
+            met("eve", what, START_US + n, name=name) for n, (what, name) in enumerate(one)
+        )
+        for one in histories
+    ]
+
+    learnt_from = retriever.candidates(states, [START_US + 9] * 3)
+
+    for state, expected in zip(states, learnt_from, strict=True):
+        request = RetrievalRequest("eve", (), START_US + 9)
+        proposals, failed = propose(finder, state, request)
+        assert failed == []
+        served = merge(proposals, finder.catalogue, excluded_ids(state))
+        assert [one.item_id for one in served] == [one.item_id for one in expected]
+        assert [one.ranks for one in served] == [one.ranks for one in expected]
+        for one, other in zip(served, expected, strict=True):
+            assert one.scores == pytest.approx(other.scores, abs=1e-5)

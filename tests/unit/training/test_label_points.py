@@ -45,11 +45,11 @@ def test_a_point_holds_what_follows_within_the_window_and_nothing_of_its_own_ins
 def test_a_window_that_has_not_ended_by_the_end_of_the_part_is_no_point(end_hours: int) -> None:
     data = history((0, 1, Kind.VIEW, DAY_US), (0, 2, Kind.VIEW, DAY_US + MINUTE_US))
 
-    found = points(
-        data, 0, DAY_US + end_hours * HOUR_US, hours=24, per_customer=9, limit=9, seed=1
-    )
+    found = points(data, 0, DAY_US + end_hours * HOUR_US, hours=24, per_customer=9, limit=9, seed=1)
 
-    assert {point.as_of_us for point in found} == ({DAY_US - 1, DAY_US} if end_hours == 24 else set())
+    assert {point.as_of_us for point in found} == (
+        {DAY_US - 1, DAY_US} if end_hours == 24 else set()
+    )
 
 
 def test_no_customer_gives_more_points_than_allowed_and_they_stand_in_time() -> None:
