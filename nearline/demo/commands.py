@@ -120,7 +120,6 @@ def prepare(console: Console, stack: Stack, stages: list[Stage]) -> None:
 
 def play(settings: Settings, picture: Path | None) -> tuple[str, ...]:
     """Tell the story on stdout; returns why the promise was not kept, if it was not."""
-    import io
     import json
 
     from rich.console import Console
@@ -128,7 +127,7 @@ def play(settings: Settings, picture: Path | None) -> tuple[str, ...]:
     from nearline.client import Client
     from nearline.demo.cast import Cast
     from nearline.demo.story import tell
-    from nearline.demo.view import render
+    from nearline.demo.view import draw, render
     from nearline.write_keys import any_key
 
     counter = settings.home / "stages" / "runs.json"
@@ -140,12 +139,9 @@ def play(settings: Settings, picture: Path | None) -> tuple[str, ...]:
         write_key=any_key(settings.home),
     ) as client:
         story = tell(client, Cast(settings.history, run))
-    shown = render(story)
-    Console().print(shown)
+    Console().print(render(story))
     if picture is not None:
-        canvas = Console(record=True, width=110, file=io.StringIO())
-        canvas.print(shown)
-        canvas.save_svg(str(picture), title="nearline demo")
+        draw(story, picture)
     return story.failures
 
 

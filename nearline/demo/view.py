@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from rich.console import Group, RenderableType
+import io
+import re
+from pathlib import Path
+
+from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +19,15 @@ from nearline.say import say
 def render(story: Story) -> RenderableType:
     """The whole story, top to bottom."""
     return Group(_lists(story), _receipt(story), _churn(story), _verdict(story))
+
+
+def draw(story: Story, picture: Path) -> None:
+    """The story as an SVG file that fetches nothing from anywhere."""
+    canvas = Console(record=True, width=110, file=io.StringIO())
+    canvas.print(render(story))
+    svg = canvas.export_svg(title="nearline demo")
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    picture.write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")
 
 
 def _lists(story: Story) -> RenderableType:
@@ -38,24 +51,25 @@ def _lists(story: Story) -> RenderableType:
         table.add_row(
             str(rank + 1),
             _item(left),
-            Text("+ " if new else "  ", style="green") + _item(right, "green" if new else ""),
+            Text.assemble(("+ " if new else "  "), _item(right), style="green" if new else ""),
             _why(right),
         )
     return table
 
 
-def _item(item: RecommendedItem | None, style: str = "") -> Text:
+def _item(item: RecommendedItem | None) -> str:
     if item is None:
-        return Text("")
+        return ""
     price = f"  {item.price_cents / 100:,.2f}" if item.price_cents else ""
-    return Text(f"{item.item_id}{price}", style=style)
+    return f"{item.item_id}{price}"
 
 
 def _why(item: RecommendedItem | None) -> str:
     if item is None or not item.reasons:
         return ""
     reason = item.reasons[0]
-    return say(reason.text_en, reason.text_zh)
+    text = say(reason.text_en, reason.text_zh)
+    return f"{text} ({reason.item_id})" if reason.item_id else text
 
 
 def _receipt(story: Story) -> RenderableType:
