@@ -23,7 +23,7 @@ def question(targets: dict[int, int], candidates: int = 4) -> Question:
 
 
 def test_lessons_keep_every_hit_and_some_misses() -> None:
-    asked = [question({2: 3}, 40), question({99: 1}, 40), question({n: 1 for n in range(40)}, 40)]
+    asked = [question({2: 3}, 40), question({99: 1}, 40), question(dict.fromkeys(range(40), 1), 40)]
 
     kept = lessons(asked, negatives=5, seed=1)
 
