@@ -25,6 +25,12 @@ unit: env ## the tests that need no server (under a minute)
 integration: env ## the tests against real Valkey, Feast, MLflow, Ray and gRPC
 	$(BIN)/python -m pytest tests/integration $(ARGS)
 
+kill-test: env ## kill the worker 20 times under load, then recount every event with SQL
+	$(BIN)/python -m pytest -s tests/integration/stream/test_kills.py $(ARGS)
+
+parity: env ## 1,000 online vectors against their offline recomputation, bit for bit
+	@$(BIN)/nearline features parity $(ARGS)
+
 lint: env ## ruff, mypy --strict, and the rule that rooms never import each other
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
