@@ -176,6 +176,38 @@ def list_() -> None:
 
 @models.command(
     help=say(
+        "Write a registered bundle's figures as a Markdown page.\n\n"
+        "Example: nearline models page docs/benchmarks/models-shop.md",
+        "把模型包的指标写成 Markdown 页面。\n\n"
+        "示例：nearline models page docs/benchmarks/models-shop.md",
+    )
+)
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--version", default=None, help=say("Default: the champion.", "默认：线上模型。"))
+@click.option(
+    "--made-by",
+    default="nearline train --promote",
+    show_default=True,
+    help=say("The command that trained it, for the page.", "训练所用命令，写入页面。"),
+)
+def page(file: Path, version: str | None, made_by: str) -> None:
+    from nearline.bench.machine import this_machine
+    from nearline.contracts.bundle import CHAMPION
+    from nearline.errors import PermanentError
+
+    registry = _registry()
+    from training.page import to_markdown
+
+    found = registry.version(version) if version else registry.at(CHAMPION)
+    if found is None:
+        raise PermanentError("no bundle is champion yet: `nearline train --promote` makes one")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(to_markdown(found, this_machine(), made_by), encoding="utf-8")
+    click.echo(str(file))
+
+
+@models.command(
+    help=say(
         "Make VERSION champion, if the promotion policy allows; the champion until now becomes "
         "previous. Serving swaps within seconds.\n\nExample: nearline models promote 3",
         "在满足门槛时将 VERSION 设为线上模型；原线上模型成为 previous。\n\n"

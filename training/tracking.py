@@ -36,6 +36,7 @@ class Version:
     aliases: tuple[str, ...]
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
+    parameters: Mapping[str, str]
 
 
 class Registry:
@@ -104,6 +105,7 @@ class Registry:
             aliases=tuple(sorted(found.aliases)),
             metrics=dict(run.data.metrics),
             tags=dict(found.tags),
+            parameters=dict(run.data.params),
         )
 
     def at(self, alias: str) -> Version | None:
