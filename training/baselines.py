@@ -33,6 +33,17 @@ def ranks(questions: Questions, scorer: Scorer) -> npt.NDArray[np.int64]:
     return np.concatenate(found)
 
 
+def knowing(scorer: Scorer, known_I: npt.NDArray[np.bool_]) -> Scorer:
+    """What a bundle with only these items can answer: it reads and names no others."""
+
+    def scores(questions: Questions) -> Scores:
+        scores_QI = scorer(questions.knowing(known_I))
+        scores_QI[:, ~known_I] = -np.inf
+        return scores_QI
+
+    return scores
+
+
 def popularity(interactions: Interactions, items: int) -> Scorer:
     """How often each item was met in all the interactions given."""
     counts_I = np.bincount(interactions.item, minlength=items).astype(np.float32)

@@ -57,9 +57,12 @@ def instants(
 def cohort(
     interactions: Interactions, at_us: int, horizon_days: int, active_days: int
 ) -> tuple[Ints, npt.NDArray[np.float64]]:
-    """Customers seen within `active_days` up to the instant, and 1 for those silent after it."""
+    """Customers seen within `active_days` up to the instant, and 1 for those silent after it.
+
+    Seen means known by then: who became known only later had no features to be scored by.
+    """
     occurred = interactions.occurred_at_us
-    before = (occurred <= at_us) & (occurred > at_us - active_days * DAY_US)
+    before = (interactions.known_at_us <= at_us) & (occurred > at_us - active_days * DAY_US)
     after = (occurred > at_us) & (occurred <= at_us + horizon_days * DAY_US)
     active = np.unique(interactions.customer[before])
     silent = ~np.isin(active, interactions.customer[after])

@@ -99,6 +99,10 @@ class Dataset:
     from_us: int
     to_us: int
 
+    def known_by(self, instant_us: int) -> npt.NDArray[np.bool_]:
+        """(I,): the items that a bundle made at an instant would hold."""
+        return np.array(self.first_seen_us, np.int64) <= instant_us
+
 
 @dataclass(frozen=True, slots=True)
 class Split:

@@ -4,7 +4,8 @@ Time is cut at two instants, T1 < T2. Encoder A learns up to T1 and stops by wha
 The ranker learns from moments in (T1, T2], where A has not learnt. Encoder B is A refitted
 up to T2; B with the ranker is judged on the test part after T2. What is served is B's
 successor, refitted up to the end: the same procedure one step later, so the figures are those
-of the procedure, and no event that judged it was learnt from.
+of the procedure, and no event that judged it was learnt from. An item that arrived after T1 or
+T2 is unknown to what was learnt by then, as it is to a bundle that serves: it counts as missed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import numpy as np
 
 from nearline.say import say
 from nearline.transforms.buckets import HOUR_US
-from nearline.transforms.candidates import Catalogue
 from training import baselines, churn, encoder, ranker
 from training.bundle import Learnt
 from training.config import TrainingConfig
@@ -29,7 +29,7 @@ from training.label_points import Point, points
 from training.metrics import single_target
 from training.neighbours import start_vectors
 from training.ranking_rows import ask, lessons, rows_of
-from training.retrieval import Retriever, flat_index
+from training.retrieval import Retriever
 from training.sequences import Questions, questions, windows
 from training.states import States
 
@@ -158,11 +158,12 @@ def _judge_retrieval(
 ) -> None:
     data, items = dataset.interactions, len(dataset.items)
     test = _questions(data, parts.validate_until_us, parts.test_until_us, config, test=True)
-    past = data.until(parts.validate_until_us)
+    past, known_I = data.until(parts.validate_until_us), dataset.known_by(parts.validate_until_us)
+    journal.metrics["test_questions_of_new_items"] = float((~known_I[test.targets_W]).sum())
     rivals = {
-        "encoder": encoder.scorer(model),
-        "rules": baselines.sequential_rules(past, items),
-        "popularity": baselines.popularity(past, items),
+        "encoder": baselines.knowing(encoder.scorer(model), known_I),
+        "rules": baselines.knowing(baselines.sequential_rules(past, items), known_I),
+        "popularity": baselines.knowing(baselines.popularity(past, items), known_I),
         "popularity_7d": baselines.recent_popularity(data, items, 7.0),
     }
     watch.stage(say("encoder against simple rules", "与简单方法比较"), len(rivals))
@@ -275,10 +276,11 @@ def _moments(
 def _retriever(
     model: Encoder, dataset: Dataset, until_us: int, config: TrainingConfig
 ) -> Retriever:
-    return Retriever(
-        queries=lambda items, kinds: encoder.query_vectors(model, items, kinds),
-        index=flat_index(encoder.item_vectors(model)),
-        catalogue=Catalogue.of(dataset.items.item_ids, dataset.categories),
+    return Retriever.of(
+        lambda items, kinds: encoder.query_vectors(model, items, kinds),
+        encoder.item_vectors(model),
+        dataset,
+        until_us,
         popular=baselines.popular_items(
             dataset.interactions, until_us, config.popular_days, config.popular_items
         ),

@@ -22,6 +22,7 @@ from nearline.transforms.candidates import (
     revisit_proposals,
 )
 from nearline.transforms.customer import CustomerState
+from training.datasets import Dataset
 
 # Axes: Q questions, I items, D dimensions, L places in the history.
 FloatID = npt.NDArray[np.float32]
@@ -35,10 +36,38 @@ class Retriever:
     """One encoder with its index and its popular items, as a bundle would hold them."""
 
     queries: Queries  # (Q, L) items and kinds -> (Q, D)
-    index: Any  # faiss.IndexFlatIP
+    index: Any  # faiss, exact inner product; answers item rows
     catalogue: Catalogue
     popular: Sequence[int]
     history_length: int
+
+    @classmethod
+    def of(
+        cls,
+        queries: Queries,
+        vectors_ID: FloatID,
+        dataset: Dataset,
+        until_us: int,
+        popular: Sequence[int],
+        history_length: int,
+    ) -> Retriever:
+        """What a bundle made at an instant would retrieve.
+
+        Items that arrived later are in neither its index nor its catalogue: not found, not
+        revisited, and passed over in a history, as serving does.
+        """
+        known = np.flatnonzero(dataset.known_by(until_us))
+        index = faiss.IndexIDMap(faiss.IndexFlatIP(vectors_ID.shape[1]))
+        index.add_with_ids(np.ascontiguousarray(vectors_ID[known], np.float32), known)
+        ids = dataset.items.item_ids
+        index_of = {ids[row]: row for row in known.tolist()}
+        return cls(
+            queries,
+            index,
+            Catalogue(ids, dataset.categories, index_of),
+            popular,
+            history_length,
+        )
 
     def candidates(
         self, states: Sequence[CustomerState], as_of_us: Sequence[int]

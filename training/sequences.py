@@ -43,6 +43,16 @@ class Questions:
     def __len__(self) -> int:
         return len(self.targets_W)
 
+    def knowing(self, known_I: npt.NDArray[np.bool_]) -> Questions:
+        """The same questions as a bundle that lacks some items reads them: it passes over those."""
+        kept_WL = (self.items_WL > 0) & known_I[self.items_WL - 1]
+        order_WL = np.argsort(kept_WL, axis=1, kind="stable")  # Padding first, then as before.
+        items, kinds = (
+            np.take_along_axis(np.where(kept_WL, rows, 0), order_WL, axis=1)
+            for rows in (self.items_WL, self.kinds_WL)
+        )
+        return Questions(items, kinds, self.targets_W, self.asked_at_us, self.seen)
+
     def chunks(self, size: int) -> Iterator[Questions]:
         """The same questions, a few at a time."""
         for start in range(0, len(self), size):

@@ -9,6 +9,7 @@ from nearline.contracts.event import Kind
 from nearline.transforms.buckets import DAY_US
 from tests.unit.training.test_label_points import history
 from training.baselines import (
+    knowing,
     popular_items,
     popularity,
     ranks,
@@ -71,3 +72,12 @@ def test_popular_items_weigh_kinds_lately_then_ever() -> None:
 
     assert popular_items(data, 30 * DAY_US, days=7, limit=9) == [2, 1, 0]
     assert popular_items(data, 30 * DAY_US, days=7, limit=2) == [2, 1]
+
+
+def test_an_item_that_arrived_later_is_never_found() -> None:
+    data = history(*((0, item, Kind.VIEW, item) for item in [0, 1, 1, 2, 2, 2]))
+    later = np.array([True, True, False])
+
+    assert ranks(question([0], 2, 9, []), popularity(data, 3)).tolist() == [1]
+    assert ranks(question([0], 2, 9, []), knowing(popularity(data, 3), later)).tolist() == [3]
+    assert ranks(question([0], 1, 9, []), knowing(popularity(data, 3), later)).tolist() == [1]

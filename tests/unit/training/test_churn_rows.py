@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from nearline.contracts.event import Kind
@@ -28,6 +30,16 @@ def test_the_cohort_was_seen_lately_and_its_label_is_silence_over_the_whole_hori
 
     assert active.tolist() == [0, 1, 2]
     assert silent.tolist() == [1.0, 0.0, 1.0]
+
+
+def test_who_became_known_only_after_the_snapshot_is_not_in_it() -> None:
+    at = 50 * DAY_US
+    data = history((0, 0, Kind.VIEW, at - DAY_US), (1, 0, Kind.VIEW, at - DAY_US))
+    late = replace(data, known_at_us=data.known_at_us + np.array([0, 2 * DAY_US]))
+
+    active, _ = cohort(late, at, horizon_days=14, active_days=30)
+
+    assert active.tolist() == [0]
 
 
 def test_no_snapshot_is_taken_whose_horizon_has_not_ended() -> None:

@@ -63,3 +63,14 @@ def test_questions_are_limited_evenly_and_repeatably() -> None:
     assert len(some) == 20
     assert some.targets_W.tolist() == questions(data, 5, 10, 99, 20, seed=3).targets_W.tolist()
     assert [len(part) for part in some.chunks(8)] == [8, 8, 4]
+
+
+def test_a_bundle_passes_over_the_items_of_a_history_that_it_does_not_know() -> None:
+    data = interactions((0, 1, 1), (0, 2, 2), (0, 3, 3), (0, 4, 5))
+    asked = questions(data, 4, after_us=4, until_us=5, limit=10, seed=1)
+
+    found = asked.knowing(np.array([True, True, False, True, True]))  # item 2 arrived later
+
+    assert found.items_WL.tolist() == [[0, 0, 2, 4]]  # row + 1, pushed together
+    assert found.kinds_WL.tolist() == [[0, 0, 1, 1]]
+    assert asked.items_WL.tolist() == [[0, 2, 3, 4]]
