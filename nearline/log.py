@@ -139,7 +139,7 @@ class EventLog:
     def _by_partition(self, batch: Sequence[Submission]) -> dict[int, list[int]]:
         places: dict[int, list[int]] = {}
         for place, entry in enumerate(batch):
-            # What has no customer is counted and kept by its own bytes.
+            # What has no customer is counted and kept where its message id says.
             owner = entry.customer_id if isinstance(entry, Event) else entry.event_id or ""
             places.setdefault(partition_of(owner, self.partitions), []).append(place)
         return places
@@ -218,6 +218,8 @@ def scan_partition(
 
 def claim_partitions(client: redis.Redis, partitions: int) -> None:
     """Fix the number of partitions at the first start; refuse another number ever after."""
+    if partitions < 1:
+        raise PermanentError(f"NEARLINE_PARTITIONS={partitions}: a log has at least one partition")
     client.hsetnx(keys.META, "partitions", str(partitions))
     held = int(client.hget(keys.META, "partitions") or partitions)  # type: ignore[arg-type]
     if held != partitions:

@@ -146,7 +146,6 @@ class _Door:
     async def _take(
         self, request: Request, open_envelope: Callable[[bytes], Envelope], kind: str | None
     ) -> list[Verdict]:
-        received_at_us = self._intake.clock.now_us()
         text = basic_key(request.headers.get("authorization"))
         key = None if text is None else self._write_keys.find(text)
         if key is None and (text is not None or "authorization" in request.headers):
@@ -156,6 +155,8 @@ class _Door:
             key = self._write_keys.find(envelope.write_key)
         if key is None:
             raise _unauthorized()
+        # Now, not at the first byte: a body may take seconds, and until here nothing was known.
+        received_at_us = self._intake.clock.now_us()
         call = Call(key.name, received_at_us, kind, envelope.sent_at, envelope.context)
         return await self._intake.take(envelope.events, call, key)
 

@@ -52,7 +52,8 @@ def occurred_at_us(
             f"timestamp is over {limits.future_us // MINUTE_US} minutes ahead of the collector's "
             "clock; set the sender's clock, or send sentAt so that it can be corrected",
         )
-    if at_us < received_at_us - limits.age_us:
+    # A key may allow any age, but nothing behind the log knows instants before 1970.
+    if at_us < max(1, received_at_us - limits.age_us):
         raise Refused(
             "time_too_old",
             f"timestamp is over {limits.age_us // DAY_US} days old; "

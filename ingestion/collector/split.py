@@ -41,13 +41,15 @@ def _parts(text: bytes, opener: bytes) -> Iterator[bytes]:
     if not text.startswith(opener):
         raise NotSplittable("the outermost bracket is another")
     open_brackets: list[bytes] = []
+    held = {b"[": 0, b"{": 0}  # How many of each are open: searching the list costs its length.
     start = 1
     for match in _TOKEN.finditer(text):
         token = match[0]
         if token in (b"[", b"{"):
             open_brackets.append(token)
+            held[token] += 1
         elif token in (b"]", b"}"):
-            _close(open_brackets, _OPENER[token])
+            _close(open_brackets, held, _OPENER[token])
             if not open_brackets:
                 last = text[start : match.start()].strip()
                 if text[match.end() :].strip():
@@ -63,9 +65,11 @@ def _parts(text: bytes, opener: bytes) -> Iterator[bytes]:
     raise NotSplittable("a bracket is not closed")
 
 
-def _close(open_brackets: list[bytes], opener: bytes) -> None:
+def _close(open_brackets: list[bytes], held: dict[bytes, int], opener: bytes) -> None:
     """Close the innermost bracket of that kind, and with it what an event left open inside."""
-    if opener not in open_brackets:
+    if not held[opener]:
         raise NotSplittable("a bracket closes that was not open")
-    while open_brackets.pop() != opener:
-        pass
+    closed = b""
+    while closed != opener:
+        closed = open_brackets.pop()
+        held[closed] -= 1

@@ -2,13 +2,23 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 import redis
 import redis.asyncio
 
+from nearline import keys
 from nearline.contracts.event import Event, Purpose
 from nearline.contracts.position import start_of
 from nearline.contracts.verdict import Outcome, Verdict
-from nearline.log import ConsentRefusal, EventLog, Rejection, Submission, read_after
+from nearline.errors import PermanentError
+from nearline.log import (
+    ConsentRefusal,
+    EventLog,
+    Rejection,
+    Submission,
+    claim_partitions,
+    read_after,
+)
 
 
 def event(event_id: str, customer_id: str = "ada") -> Event:
@@ -73,3 +83,11 @@ def test_what_was_accepted_reads_back_in_order_at_the_position_of_its_verdict(
 
     assert [entry.event for entry in read[partition]] == sent
     assert [entry.position for entry in read[partition]] == [v.position for v in verdicts]
+
+
+def test_a_log_of_no_partitions_is_refused_before_it_is_fixed_for_ever(valkey: redis.Redis) -> None:
+    with pytest.raises(PermanentError, match="NEARLINE_PARTITIONS=0"):
+        claim_partitions(valkey, 0)
+
+    assert not valkey.exists(keys.META)
+    claim_partitions(valkey, 4)

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
 import pytest
 import redis
 
-from ingestion.collector.app import Parts
-from nearline import keys
+from ingestion.collector.app import Parts, open_parts
+from nearline import keys, write_keys
+from nearline.clock import FixedClock
+from nearline.contracts.event import Event
 from nearline.contracts.position import LogPosition, start_of
 from nearline.log import read_after
 from nearline.settings import Settings
@@ -121,6 +124,33 @@ def test_the_law_holds_under_random_batches(tell: Tell, valkey: redis.Redis) -> 
     assert min(said.values()) > 10
     assert sum(valkey.xlen(keys.log(p)) for p in range(4)) == said["accepted"]
     assert sum(valkey.xlen(keys.dead_letters(p)) for p in range(4)) == said["rejected"]
+
+
+def test_an_event_is_known_when_its_body_has_arrived_not_when_it_began(settings: Settings) -> None:
+    clock = FixedClock(1_795_000_000_000_000)
+    said = json.dumps({"batch": [view("1", timestamp="2026-11-18T00:00:00Z")]}).encode()
+
+    async def slow_body() -> AsyncIterator[bytes]:
+        yield said[:10]
+        clock.advance(20_000_000)  # 20 s on a slow line
+        yield said[10:]
+
+    async def story() -> Event:
+        async with open_parts(settings, clock) as parts:
+            transport = httpx.ASGITransport(app=parts.http())
+            key = write_keys.key_named(settings.home)
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://collector", auth=(key, "")
+            ) as client:
+                answer = await client.post("/v1/batch", content=slow_body())
+        token = LogPosition.parse(answer.json()["verdicts"][0]["position"])
+        with redis.Redis.from_url(settings.redis_url) as store:
+            page = read_after(
+                store, {token.partition: start_of(token.partition)}, count=1, block_ms=None
+            )
+        return page[token.partition][0].event
+
+    assert asyncio.run(story()).known_at_us == 1_795_000_020_000_000
 
 
 def test_nothing_of_an_event_without_consent_is_kept(tell: Tell, valkey: redis.Redis) -> None:

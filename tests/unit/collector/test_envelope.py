@@ -148,3 +148,13 @@ def test_a_single_call_is_one_event_even_if_it_is_no_json() -> None:
 def test_deep_nesting_never_overflows_the_splitter() -> None:
     with pytest.raises(NotSplittable):
         elements(b"[" * 500_000)
+
+
+def test_brackets_that_match_across_a_deep_nest_are_split_in_one_pass() -> None:
+    # As large as a request may be. Searching the open brackets at each "}" took minutes.
+    deep = b"[" * 150_000 + b"{}" * 150_000
+
+    with pytest.raises(EnvelopeRefused) as caught:
+        batch(b'{"batch":[' + deep + b"}", LIMITS)
+
+    assert caught.value.code == "batch_missing"

@@ -75,3 +75,11 @@ def test_rfc_3339_times_are_read(text: str | None, instant_us: int | None) -> No
 def test_other_times_are_refused_rather_than_guessed(value: object) -> None:
     with pytest.raises(Refused, match="time_invalid"):
         instant_of(value, "timestamp")
+
+
+def test_no_event_is_taken_that_the_log_could_not_read_back() -> None:
+    any_age = Limits(age_us=100_000 * DAY_US)
+
+    assert occurred_at_us(1, None, NOW_US, any_age) == 1
+    with pytest.raises(Refused, match="time_too_old"):
+        occurred_at_us(0, None, NOW_US, any_age)
