@@ -169,10 +169,11 @@ class Converter:
             amount = Decimal(str(value).strip())
         except InvalidOperation:
             raise RowRefused("bad_money") from None
-        if not amount.is_finite():
+        # Compared before it is multiplied: 1e999999 times 100 is more than Decimal can hold.
+        if not amount.is_finite() or not 0 <= amount <= _MOST_CENTS:
             raise RowRefused("bad_money")
         scaled = amount * 100 if self._mapping.money_in_units else amount
-        if not 0 <= scaled <= _MOST_CENTS:
+        if scaled > _MOST_CENTS:
             raise RowRefused("bad_money")
         cents = int(scaled.to_integral_value(ROUND_HALF_UP))
         if not self._mapping.money_in_units and cents != scaled:
@@ -196,8 +197,8 @@ def _text(value: Any) -> str | None:
     if value is None or _is_gap(value):
         return None
     if isinstance(value, float) and value.is_integer():
-        return str(int(value))  # Ids that passed through a column with gaps: 17.0 is 17.
-    if isinstance(value, bool) or not isinstance(value, int):
+        value = int(value)  # Ids that passed through a column with gaps: 17.0 is 17.
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 10**_LONGEST_TEXT:
         raise RowRefused("bad_id")
     return str(value)
 

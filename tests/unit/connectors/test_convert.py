@@ -83,6 +83,7 @@ def test_numbers_are_ids_even_where_a_gap_made_them_floats() -> None:
     assert event(customer_id=17, item_id=3.0).customer_id == "17"
     assert event(customer_id=17, item_id=3.0).lines[0].item_id == "3"
     assert refusal(customer_id=1.5) == "bad_id"
+    assert refusal(customer_id=1e300) == "bad_id"  # 301 digits
     assert refusal(customer_id=float("nan")) == "no_customer"
 
 
@@ -130,6 +131,10 @@ def test_units_become_cents_and_fractions_of_cents_are_a_mistake_in_the_mapping(
     assert event(units, price="0.125").lines[0].price_cents == 13  # half up
     assert event(price=1899).lines[0].price_cents == 1899
     assert refusal(price="18.99") == "bad_money"
+
+
+def test_an_amount_beyond_all_numbers_refuses_its_row_alone() -> None:
+    assert refusal(converter(money_in_units=True), price="1e999999") == "bad_money"
 
 
 def test_a_missing_price_is_unknown_and_brings_no_currency() -> None:
