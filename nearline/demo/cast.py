@@ -103,6 +103,12 @@ class Cast:
                 """,
                 [customer_id, customer_id, sorted(shown), str(self._run)],
             ).fetchall()
+        if len(rows) < 3:
+            raise PermanentError(
+                "too few items in this history for the story: it needs three that the customer "
+                "does not know and was not shown. Use a larger log, or the simulated shop "
+                "(`nearline demo`)."
+            )
         return [Click(str(row[0]), str(row[1]), int(row[2])) for row in rows]
 
     def loyal_and_fading(self, but_not: str) -> tuple[str, str]:

@@ -70,7 +70,12 @@ def demo(
     from nearline import settings as settings_module
     from nearline.demo.stages import events_stages, forget_if_stale, shop_stages
     from nearline.embedded.shell import run_until_stopped
-    from nearline.embedded.stack import Stack, check_ports, with_free_ports
+    from nearline.embedded.stack import (
+        Stack,
+        check_ports,
+        clean_up_after_a_killed_run,
+        with_free_ports,
+    )
 
     console = Console(stderr=True)
     settings = settings_module.load()
@@ -79,6 +84,7 @@ def demo(
     stages = events_stages(events.absolute(), mapping) if events else shop_stages()
     _check_disk(settings.home)
     with run_until_stopped() as stopped:
+        clean_up_after_a_killed_run(settings.home)  # Before its traces, or its data, are removed.
         if clean:
             shutil.rmtree(settings.home, ignore_errors=True)
         elif forget_if_stale(settings.home, time.time()):

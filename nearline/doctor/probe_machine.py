@@ -11,7 +11,7 @@ import psutil
 
 import nearline
 from nearline.doctor.machine_checks import Port, PortState
-from nearline.embedded.stack import PORTS
+from nearline.embedded.stack import needed_ports
 from nearline.embedded.valkey import port_is_free
 from nearline.settings import Settings
 
@@ -61,14 +61,11 @@ def ports(settings: Settings) -> list[Port]:
     """Who listens on the ports of the settings, as far as we may see."""
     holders = _listeners()
     found: list[Port] = []
-    for name, part in PORTS.items():
-        if name == "redis_port" and settings.redis_url:
-            continue
-        number = getattr(settings, name)
+    for port in needed_ports(settings):
         state, holder = PortState.FREE, ""
-        if not port_is_free(settings.host, number):
-            state, holder = _holder(holders.get(number))
-        found.append(Port(number, part, f"NEARLINE_{name.upper()}", state, holder))
+        if not port_is_free(settings.host, port.number):
+            state, holder = _holder(holders.get(port.number))
+        found.append(Port(port.number, port.part, port.variable, state, holder))
     return found
 
 

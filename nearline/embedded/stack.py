@@ -6,9 +6,9 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import httpx
@@ -48,7 +48,7 @@ class Stack:
 
     def __enter__(self) -> Stack:
         self.settings.home.mkdir(parents=True, exist_ok=True)
-        self._clean_up_after_a_killed_run()
+        clean_up_after_a_killed_run(self.settings.home)
         self._marker_file.write_text(json.dumps({"stack": self._id, "pid": os.getpid()}))
         return self
 
@@ -129,28 +129,50 @@ class Stack:
 
     @property
     def _marker_file(self) -> Path:
-        return self.settings.home / "stack.json"
+        return _marker_of(self.settings.home)
 
-    def _clean_up_after_a_killed_run(self) -> None:
-        try:
-            held = json.loads(self._marker_file.read_text())
-        except (OSError, ValueError):
-            return
-        if _is_running_nearline(int(held["pid"])):
-            raise PermanentError(
-                f"another nearline (process {held['pid']}) is using {self.settings.home}. "
-                "Stop it, or give this one its own folder: NEARLINE_HOME=.nearline/other"
-            )
-        sweep(str(held["stack"]))
+
+def clean_up_after_a_killed_run(home: Path) -> None:
+    """Stop what a killed run left behind; raises PermanentError while another uses the folder.
+
+    To be called before anything in the folder is removed: it names the processes to stop.
+    """
+    try:
+        held = json.loads(_marker_of(home).read_text())
+    except (OSError, ValueError):
+        return
+    if _is_running_nearline(int(held["pid"])):
+        raise PermanentError(
+            f"another nearline (process {held['pid']}) is using {home}. "
+            "Stop it, or give this one its own folder: NEARLINE_HOME=.nearline/other"
+        )
+    sweep(str(held["stack"]))
+
+
+@dataclass(frozen=True, slots=True)
+class NeededPort:
+    """A port that must be free at the start, and the setting that moves it."""
+
+    number: int
+    part: str
+    variable: str
+
+
+def needed_ports(settings: Settings) -> Iterator[NeededPort]:
+    """Every port that the parts listen on."""
+    for name, part in PORTS.items():
+        if name != "redis_port" or not settings.redis_url:
+            yield NeededPort(getattr(settings, name), part, f"NEARLINE_{name.upper()}")
+    history = settings.metrics_port + 1
+    yield NeededPort(history, "metrics of the history writer", "NEARLINE_METRICS_PORT")
 
 
 def check_ports(settings: Settings) -> None:
     """Raise PermanentError that names every port that is taken and the variable to change."""
     taken = [
-        f"{getattr(settings, name)} ({part}: NEARLINE_{name.upper()})"
-        for name, part in PORTS.items()
-        if not (name == "redis_port" and settings.redis_url)
-        and not port_is_free(settings.host, getattr(settings, name))
+        f"{port.number} ({port.part}: {port.variable})"
+        for port in needed_ports(settings)
+        if not port_is_free(settings.host, port.number)
     ]
     if taken:
         raise PermanentError(
@@ -161,13 +183,18 @@ def check_ports(settings: Settings) -> None:
 
 def with_free_ports(settings: Settings) -> Settings:
     """The same settings on ports that are free now."""
-    ports: dict[str, int] = {}
-    while len(ports) < len(PORTS) + 1:
-        for name in (*PORTS, "ray_dashboard_port"):
-            ports[name] = free_port(settings.host)
-        if len(set(ports.values())) < len(ports):
-            ports.clear()
-    return replace(settings, **ports)  # type: ignore[arg-type]
+    names = (*PORTS, "ray_dashboard_port")
+    while True:
+        ports = {name: free_port(settings.host) for name in names}
+        chosen = replace(settings, **ports)  # type: ignore[arg-type]
+        history = chosen.metrics_port + 1
+        distinct = len({*ports.values(), history}) == len(names) + 1
+        if distinct and port_is_free(settings.host, history):
+            return chosen
+
+
+def _marker_of(home: Path) -> Path:
+    return home / "stack.json"
 
 
 def _is_running_nearline(pid: int) -> bool:

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from nearline.demo.commands import demo
 from nearline.embedded.processes import Child, environ_with, marked, sweep, wait_until
 from nearline.embedded.stack import Stack, check_ports, with_free_ports
 from nearline.errors import PermanentError, TransientError
@@ -90,3 +94,37 @@ def test_a_taken_port_is_named_with_its_variable() -> None:
         taken.listen()
         with pytest.raises(PermanentError, match=r"collector \(HTTP\): NEARLINE_COLLECTOR_HTTP_P"):
             check_ports(settings)
+
+
+def test_the_history_writers_port_is_looked_at_as_well() -> None:
+    settings = with_free_ports(Settings())
+
+    with socket.socket() as taken:
+        taken.bind((settings.host, settings.metrics_port + 1))
+        taken.listen()
+        with pytest.raises(PermanentError, match=r"history writer: NEARLINE_METRICS_PORT"):
+            check_ports(settings)
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Path]:
+    """A home folder that another nearline uses, with something in it."""
+    home = tmp_path / "demo"
+    (home / "stages").mkdir(parents=True)
+    (home / "stages" / "history.json").write_text("{}")
+    os.utime(home / "stages" / "history.json", (1, 1))  # Made in 1970: long stale.
+    with subprocess.Popen([*SLEEP, "nearline"]) as other:
+        (home / "stack.json").write_text(json.dumps({"stack": "other", "pid": other.pid}))
+        yield home
+        other.kill()
+
+
+@pytest.mark.parametrize("arguments", [["--any-port"], ["--any-port", "--clean"]])
+def test_a_second_demo_removes_nothing_under_the_feet_of_the_first(
+    running: Path, arguments: list[str]
+) -> None:
+    second = CliRunner(env={"NEARLINE_HOME": str(running.parent)}).invoke(demo, arguments)
+
+    assert isinstance(second.exception, PermanentError)
+    assert "is using" in str(second.exception)
+    assert (running / "stages" / "history.json").exists()
