@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock(Protocol):
@@ -35,12 +37,13 @@ class FixedClock:
 
 def utc(instant_us: int) -> datetime:
     """The instant as an aware datetime."""
-    return datetime.fromtimestamp(instant_us / 1_000_000, UTC)
+    # Whole numbers only: as a float of seconds, the last instant of 9999 would be in 10000.
+    return _EPOCH + timedelta(microseconds=instant_us)
 
 
 def micros(instant: datetime) -> int:
     """The reverse of `utc`; the datetime must carry a zone."""
     if instant.tzinfo is None:
         raise ValueError("an instant needs a time zone; this one has none")
-    delta = instant - datetime(1970, 1, 1, tzinfo=UTC)
+    delta = instant - _EPOCH
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds

@@ -33,7 +33,7 @@ class Settings:
     api_grpc_port: int = 7311
     ray_dashboard_port: int = 7320
     metrics_port: int = 7330
-    """First of three: stream worker, history writer, gateway."""
+    """First of two: stream worker, history writer. Collector and gateway have theirs on HTTP."""
     history_flush_s: float = 10.0
     """Longest time that an event waits for its Parquet file."""
     history_flush_events: int = 20_000
@@ -45,6 +45,12 @@ class Settings:
     @property
     def redis_address(self) -> str:
         return self.redis_url or f"redis://{self.host}:{self.redis_port}/0"
+
+    @property
+    def redis_shown(self) -> str:
+        """The same without user and password, for people to read."""
+        scheme, _, rest = self.redis_address.partition("://")
+        return f"{scheme}://{rest.rpartition('@')[2]}"
 
     @property
     def history(self) -> Path:

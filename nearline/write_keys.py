@@ -128,7 +128,16 @@ def key_named(home: Path, name: str = DEFAULT_NAME) -> str:
 def any_key(home: Path) -> str:
     """A key for this machine's own clients: `app`'s, else the first; made if there is none."""
     ensure(home)
+    return first_key(home)
+
+
+def first_key(home: Path) -> str:
+    """The key named `app`, else the first; raises PermanentError where there is none."""
     keys = load(home)
+    if not keys:
+        raise PermanentError(
+            f"{home / FILE_NAME} holds no key: remove it and start the collector again"
+        )
     return next((text for text, key in keys.items() if key.name == DEFAULT_NAME), next(iter(keys)))
 
 

@@ -50,9 +50,8 @@ class Parts:
 async def open_parts(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Parts]:
     """Build the parts from the settings and close them at the end."""
     write_keys.ensure(settings.home)
-    address = settings.redis_address
     pool = redis.asyncio.BlockingConnectionPool.from_url(
-        address,
+        settings.redis_address,
         max_connections=_CONNECTIONS,
         timeout=_REDIS_LIMIT_S,
         socket_timeout=_REDIS_LIMIT_S,
@@ -62,7 +61,7 @@ async def open_parts(settings: Settings, clock: Clock | None = None) -> AsyncIte
     )
     async with redis.asyncio.Redis(connection_pool=pool) as client:
         log = EventLog(client, settings.partitions)
-        intake = Intake(log, clock or SystemClock(), address=_without_password(address))
+        intake = Intake(log, clock or SystemClock(), address=settings.redis_shown)
         try:
             yield Parts(intake, WriteKeys(settings.home), client, Metrics())
         finally:
@@ -136,15 +135,9 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
 
 
 def _claim(settings: Settings) -> None:
-    address = settings.redis_address
     try:
-        with redis.Redis.from_url(address, socket_timeout=_REDIS_LIMIT_S) as client:
+        with redis.Redis.from_url(settings.redis_address, socket_timeout=_REDIS_LIMIT_S) as client:
             claim_partitions(client, settings.partitions)
     except redis.RedisError as error:
-        shown = _without_password(address)
-        raise StoreUnavailable("the event log", shown, type(error).__name__) from error
-
-
-def _without_password(address: str) -> str:
-    scheme, _, rest = address.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
+        cause = type(error).__name__
+        raise StoreUnavailable("the event log", settings.redis_shown, cause) from error

@@ -175,6 +175,5 @@ def _store() -> Iterator[tuple[Settings, redis.Redis]]:
         try:
             yield chosen, client
         except redis.RedisError as error:
-            raise StoreUnavailable(
-                "the event log", f"{chosen.host}:{chosen.redis_port}", type(error).__name__
-            ) from error
+            cause = type(error).__name__
+            raise StoreUnavailable("the event log", chosen.redis_shown, cause) from error

@@ -202,7 +202,7 @@ def replay(
 
     from ingestion.connectors import mapping as mapping_module
     from ingestion.connectors.convert import Converter
-    from ingestion.connectors.delivery import Delivery, write_key_of
+    from ingestion.connectors.delivery import Delivery
     from ingestion.connectors.replay import Progress as Sent
     from ingestion.connectors.replay import Replay
     from ingestion.connectors.rows import open_rows
@@ -212,6 +212,7 @@ def replay(
     from nearline.client.retry import Backoff
     from nearline.client.transport import Transport
     from nearline.clock import SystemClock, utc
+    from nearline.write_keys import first_key
 
     settings = settings_module.load()
     clock = SystemClock()
@@ -221,7 +222,7 @@ def replay(
     address = url or f"http://{settings.host}:{settings.collector_http_port}"
     rng = random.Random()  # noqa: S311 - jitter, no secret
     transport = Transport(
-        address, address, write_key_of(settings.home), clock=clock, rng=rng, backoff=Backoff()
+        address, address, first_key(settings.home), clock=clock, rng=rng, backoff=Backoff()
     )
     with (
         stop_on_signals() as stopped,

@@ -7,14 +7,11 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
-from nearline import write_keys
 from nearline.client.retry import Backoff
 from nearline.client.transport import Again, BodyRefused, Delivered, Reply, Stop
 from nearline.contracts.verdict import Outcome, Verdict
-from nearline.errors import PermanentError
 
 _ATTEMPT_S = 10.0
 _BACKOFF = Backoff(first_s=0.2, longest_s=10.0)
@@ -82,14 +79,3 @@ class Delivery:
                     raise refusal
                 case Stop(error):
                     raise error
-
-
-def write_key_of(home: Path) -> str:
-    """A key to send with: the one named `app`, else the first; raises where there is none."""
-    keys = write_keys.load(home)
-    if not keys:
-        raise PermanentError(
-            f"{home / write_keys.FILE_NAME} holds no key: remove it and start the collector again"
-        )
-    named = [text for text, terms in keys.items() if terms.name == write_keys.DEFAULT_NAME]
-    return named[0] if named else next(iter(keys))

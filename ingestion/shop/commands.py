@@ -142,12 +142,12 @@ def live(
 
     from rich.console import Console
 
-    from ingestion.connectors.delivery import write_key_of
     from ingestion.connectors.shell import stop_on_signals
     from ingestion.shop import truth
     from ingestion.shop.live import Crowd, Services, shop_live
     from nearline import settings as settings_module
     from nearline.clock import SystemClock
+    from nearline.write_keys import first_key
 
     settings = settings_module.load()
     known = truth.load(settings.truth)
@@ -158,7 +158,7 @@ def live(
         Services(
             collector or f"http://{settings.host}:{settings.collector_http_port}",
             api or f"http://{settings.host}:{settings.api_http_port}",
-            write_key_of(settings.home),
+            first_key(settings.home),
             seed,
         ) as services,
         stop_on_signals() as stopped,

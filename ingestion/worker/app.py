@@ -71,9 +71,7 @@ def connect(settings: Settings) -> redis.Redis:
         client.ping()
     except redis.RedisError as error:
         client.close()
-        # The whole address may hold a password.
-        place = settings.redis_address.rpartition("@")[2]
-        raise StoreUnavailable("Redis", place, type(error).__name__) from error
+        raise StoreUnavailable("Redis", settings.redis_shown, type(error).__name__) from error
     return client
 
 

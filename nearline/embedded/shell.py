@@ -65,7 +65,7 @@ def addresses(settings: Settings) -> Table:
             f"http://{host}:{settings.collector_http_port}/v1/batch",
         ),
         (say("collector, gRPC", "采集 gRPC"), f"{host}:{settings.collector_grpc_port}"),
-        (say("event log and features (Redis)", "事件日志与特征（Redis）"), settings.redis_address),
+        (say("event log and features (Redis)", "事件日志与特征（Redis）"), settings.redis_shown),
         (say("history (Parquet)", "历史（Parquet）"), str(settings.history)),
         (say("models (MLflow)", "模型（MLflow）"), settings.mlflow_uri),
         (say("logs", "日志"), str(settings.logs)),

@@ -88,3 +88,10 @@ def test_the_command_prints_a_key_for_scripts(tmp_path: Path) -> None:
 )
 def test_the_key_is_the_user_of_basic_authorization(header: str | None, key: str | None) -> None:
     assert basic_key(header) == key
+
+
+def test_a_file_without_keys_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / write_keys.FILE_NAME).write_text("{}")
+
+    with pytest.raises(PermanentError, match="holds no key: remove it"):
+        write_keys.any_key(tmp_path)

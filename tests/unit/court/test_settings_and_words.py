@@ -37,3 +37,18 @@ def test_instants_and_datetimes_turn_into_each_other() -> None:
     assert clock.utc(clock.micros(instant)) == instant
     with pytest.raises(ValueError, match="time zone"):
         clock.micros(instant.replace(tzinfo=None))
+
+
+def test_the_last_instant_that_an_event_may_have_is_in_the_year_9999() -> None:
+    last_us = 253_402_300_799_999_999
+
+    assert clock.utc(last_us) == datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+    assert clock.micros(clock.utc(last_us)) == last_us
+
+
+def test_a_password_is_not_shown() -> None:
+    held = settings.load({"NEARLINE_REDIS_URL": "redis://nearline:secret@db.example:6379/2"})
+
+    assert held.redis_address.startswith("redis://nearline:secret@")
+    assert held.redis_shown == "redis://db.example:6379/2"
+    assert settings.Settings().redis_shown == "redis://127.0.0.1:7379/0"
