@@ -141,6 +141,14 @@ def table_of(events: Sequence[Event], positions: Sequence[LogPosition] | None = 
     return pa.table(rows, schema=SCHEMA)
 
 
+def rows_in(path: Path) -> int:
+    """How many events a file holds, by its footer; 0 when it was merged into another meanwhile."""
+    try:
+        return int(pq.ParquetFile(path).metadata.num_rows)
+    except FileNotFoundError:
+        return 0
+
+
 def events_of(table: pa.Table) -> Iterator[Event]:
     """The reverse of `table_of`, without positions."""
     for row in table.drop_columns(["log_partition", "log_ms", "log_counter"]).to_pylist():
@@ -172,16 +180,21 @@ def appearing_whole(path: Path) -> Iterator[Path]:
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         yield aside
-        with aside.open("rb") as handle:
-            os.fsync(handle.fileno())
+        _sync(aside)
         aside.rename(path)
     finally:
         aside.unlink(missing_ok=True)
-    directory = os.open(path.parent, os.O_RDONLY)
+    _sync(path.parent)
+    _sync(path.parent.parent)  # The folder of a new day is an entry there.
+
+
+def _sync(path: Path) -> None:
+    """Bring a file's bytes, or a folder's entries, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(directory)
+        os.fsync(descriptor)
     finally:
-        os.close(directory)
+        os.close(descriptor)
 
 
 def files(root: Path) -> list[Path]:

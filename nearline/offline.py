@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from nearline.contracts.event import Event
 from nearline.errors import PermanentError
 from nearline.feast_layout import CUSTOMER_VIEW, ITEM_VIEW, ViewLayout
-from nearline.history import events_of, files, read_days
+from nearline.history import events_of, files, read_days, rows_in
 from nearline.transforms import customer, item
 from nearline.transforms.columns import Columns, ColumnType, customer_columns, item_columns
 from nearline.transforms.customer import CustomerState
@@ -176,12 +176,12 @@ def current(offline: Path) -> Snapshot | None:
 
 def events_in(history: Path) -> int:
     """How many events history holds; reads only the files' footers."""
-    return sum(pq.ParquetFile(path).metadata.num_rows for path in files(history))
+    return sum(map(rows_in, files(history)))
 
 
 def fingerprint(history: Path) -> bytes:
     """A digest that changes when history gains a file. Its files never change (see `history`)."""
-    names = [f"{path.parent.name}/{path.name}/{path.stat().st_size}" for path in files(history)]
+    names = [f"{path.parent.name}/{path.name}" for path in files(history)]
     text = "\n".join([f"layout {LAYOUT_VERSION}", *names])
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest().encode()
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import redis
 
 from ingestion.backfill.core import Replay
@@ -21,7 +20,7 @@ from ingestion.worker.store import OnlineStore
 from nearline import keys
 from nearline.contracts.position import LogPosition, start_of
 from nearline.errors import PermanentError, TransientError
-from nearline.history import Snapshot, events_of, positions_of, read_days, snapshot
+from nearline.history import Snapshot, events_of, positions_of, read_days, rows_in, snapshot
 from nearline.log import Page, read_pages
 
 _EVENTS_BETWEEN_RENEWALS = 2_000
@@ -121,7 +120,7 @@ class Backfill:
                 raise HistoryMissing(self._root, partition, found, once.decode())
 
     def _fold_history(self, replay: Replay, held: Snapshot) -> None:
-        total = sum(map(_rows_in, held.files))
+        total = sum(map(rows_in, held.files))
         for _, table in read_days(self._root, held):
             # No feature reads the payload, and it is by far the widest column.
             lean = table.drop_columns(["payload"])
@@ -164,11 +163,3 @@ class Backfill:
                 done += written
                 self._step("rows", done, total)
                 self._still_hold()
-
-
-def _rows_in(path: Path) -> int:
-    """How many events a file holds; 0 when it was merged into another meanwhile."""
-    try:
-        return int(pq.ParquetFile(path).metadata.num_rows)
-    except FileNotFoundError:
-        return 0
