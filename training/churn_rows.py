@@ -36,6 +36,10 @@ class ChurnRows:
     def __len__(self) -> int:
         return len(self.labels_R)
 
+    def at(self, snapshots: Sequence[int]) -> ChurnRows:
+        """The rows of some snapshots."""
+        return self.pick(np.isin(self.at_us_R, snapshots))
+
     def pick(self, keep: npt.NDArray[np.bool_]) -> ChurnRows:
         """The marked rows."""
         return ChurnRows(

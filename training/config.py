@@ -68,8 +68,10 @@ class ChurnConfig:
     """Only customers seen within this time before the snapshot are scored."""
     snapshot_step_days: float = 3.0
     max_snapshots: int = 8
-    calibration_share: float = 0.25
-    """Customers kept apart to calibrate on; never also in training."""
+    parted_share: float = 0.25
+    """Customers kept apart to judge by, where no later snapshot can."""
+    folds: int = 4
+    """Calibration learns each fold of customers from trees that did not learn from it."""
     calibration_snapshots: int = 3
     """The newest so many: how often customers leave drifts, and a curve must follow."""
     trees: int = 200

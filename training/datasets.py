@@ -1,7 +1,7 @@
 """History read for learning: who met which item, when and how, in the order of serving.
 
-Only events whose customer consented to personalization are read. The order within a
-customer is that of `CustomerState.recent`: time, then the tie-breaking key, so a sequence
+Item listings are read, and the events whose customer consented to personalization. The order
+within a customer is that of `CustomerState.recent`: time, then the tie-breaking key, so a sequence
 here is what the encoder will be given online.
 """
 
@@ -124,7 +124,7 @@ def read(root: Path) -> Dataset:
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(
-            _LINES, [files, [*KIND_OF_NAME, ITEM_LISTED], str(Purpose.PERSONALIZATION)]
+            _LINES, [files, ITEM_LISTED, list(KIND_OF_NAME), str(Purpose.PERSONALIZATION)]
         )
         catalogue = connection.execute(_CATALOGUE).fetchall()
         found = connection.execute(_INTERACTIONS, [list(KIND_OF_NAME)]).fetchnumpy()
@@ -199,7 +199,10 @@ FROM (
     SELECT event_id, name, customer_id, occurred_at_us, known_at_us,
            UNNEST(lines) AS line, UNNEST(range(1, len(lines) + 1)) AS number
     FROM read_parquet(?, union_by_name = true, hive_partitioning = false)
-    WHERE type = 'track' AND list_contains(?, name) AND list_contains(consent, ?)
+    WHERE type = 'track' AND (
+        name = ?  -- a listing is not a customer's behaviour
+        OR (list_contains(?, name) AND list_contains(consent, ?))
+    )
 )
 """
 _CATALOGUE = """

@@ -21,7 +21,15 @@ def test_only_interactions_with_consent_for_personalization_are_read(tmp_path: P
         met("ada", "lamp", START_US),
         met("ada", "desk", START_US + 1, consent=("analytics",)),
         met("bob", "lamp", START_US + 2, name="page_seen"),
-        met("shop", "vase", START_US + 3, name=ITEM_LISTED, price_cents=900, category="home"),
+        met(
+            "shop",
+            "vase",
+            START_US + 3,
+            name=ITEM_LISTED,
+            price_cents=900,
+            category="home",
+            consent=(),
+        ),
     ]
 
     dataset = read(write(tmp_path, events))
