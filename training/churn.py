@@ -162,16 +162,14 @@ def honest_ends(said_R: Floats) -> tuple[float, float]:
     allows 1 / (n + 2) or (n + 1) / (n + 2), and never more than the step beside it, so that the
     curve still rises.
     """
-    least, most = float(said_R.min()), float(said_R.max())
     inner = said_R[(said_R > 0.0) & (said_R < 1.0)]
     stayed, left = int((said_R == 0.0).sum()), int((said_R == 1.0).sum())
-    if stayed:
-        least = 1.0 / (stayed + 2)
-        least = min(least, float(inner.min())) if len(inner) else least
-    if left:
-        most = (left + 1.0) / (left + 2)
-        most = max(most, float(inner.max())) if len(inner) else most
-    return min(least, most), max(least, most)
+    lowest, highest = (float(inner.min()), float(inner.max())) if len(inner) else (1.0, 0.0)
+    least = min(1.0 / (stayed + 2), lowest) if stayed else lowest
+    most = max((left + 1) / (left + 2), highest) if left else highest
+    if not len(inner) and not (stayed and left):  # One step alone is both ends.
+        least = most = least if stayed else most
+    return least, most
 
 
 def _learn(
