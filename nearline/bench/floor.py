@@ -25,7 +25,7 @@ from nearline.client import Client
 from nearline.contracts.answer import Recommendation
 from nearline.contracts.event import encode_event
 from nearline.contracts.position import LogPosition
-from nearline.embedded.valkey import die_with_parent, free_port
+from nearline.embedded.valkey import dying_with_us, free_port
 from nearline.errors import TransientError
 from nearline.online import customer_fields, parse_customer
 
@@ -125,7 +125,6 @@ def batches(floor: Floor, count: int, events: int) -> Timed:
 
 def _start(module: str, *arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - our own module, no shell
-        [sys.executable, "-m", module, *arguments],
+        dying_with_us([sys.executable, "-m", module, *arguments]),
         stdin=subprocess.DEVNULL,
-        preexec_fn=die_with_parent if sys.platform == "linux" else None,
     )

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
-from nearline.embedded.valkey import die_with_parent
+from nearline.embedded.valkey import dying_with_us
 from nearline.errors import TransientError
 
 MARKER = "NEARLINE_STACK"
@@ -32,13 +31,12 @@ class Child:
         self.name, self.log = name, log
         with log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own commands, no shell
-                list(command),
+                dying_with_us(command),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 env=dict(environ),
                 start_new_session=True,  # Ctrl-C reaches us only; we stop children in order.
-                preexec_fn=die_with_parent if sys.platform == "linux" else None,
             )
 
     @property

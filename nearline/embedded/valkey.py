@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import redis
@@ -59,12 +59,11 @@ class EmbeddedValkey:
             *("--logfile", str(self.folder / "valkey.log")),
         ]
         self._process = subprocess.Popen(  # noqa: S603 - our own binary, no shell
-            command,
+            dying_with_us(command),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env=None if self._environ is None else dict(self._environ),
             start_new_session=True,  # Ctrl-C reaches us first; we stop it in order.
-            preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )
         self._await_ready()
         return self
@@ -129,6 +128,20 @@ def free_port(host: str = "127.0.0.1") -> int:
         return int(probe.getsockname()[1])
 
 
-def die_with_parent() -> None:
-    """In a child before exec: be killed when the parent's thread that forked it ends (Linux)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1 = PR_SET_PDEATHSIG
+def dying_with_us(command: Sequence[str]) -> list[str]:
+    """The command, started so that it is killed when our thread that started it ends (Linux).
+
+    A line of Python asks the kernel for that and becomes the command. `preexec_fn` would ask in
+    a fork of this process, and such forks may hang or abort beside gRPC's threads.
+    """
+    if sys.platform != "linux":
+        return list(command)
+    return [sys.executable, "-IS", "-c", _TIE, str(os.getpid()), *command]
+
+
+_TIE = f"""
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, {int(signal.SIGKILL)})  # 1 = PR_SET_PDEATHSIG
+if os.getppid() == int(sys.argv[1]):  # Otherwise the parent has ended already.
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""

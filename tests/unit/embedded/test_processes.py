@@ -6,8 +6,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from click.testing import CliRunner
 
@@ -83,6 +85,24 @@ def test_what_a_killed_run_left_behind_is_cleaned_up_by_the_next(tmp_path: Path)
 
     with Stack(Settings(home=tmp_path)):
         assert marked(stack_id) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children")
+def test_a_child_does_not_outlive_us_even_when_we_are_killed(tmp_path: Path) -> None:
+    start_and_die = (
+        "import os, sys; from pathlib import Path;"
+        "from nearline.embedded.processes import Child;"
+        "child = Child('sleep', sys.argv[2:], os.environ, Path(sys.argv[1]));"
+        "print(child._process.pid, flush=True); os.kill(os.getpid(), 9)"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", start_and_die, str(tmp_path / "log"), *SLEEP],
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(int(killed.stdout)).wait(20)  # Raises TimeoutExpired while it lives.
 
 
 def test_a_taken_port_is_named_with_its_variable() -> None:
