@@ -19,12 +19,6 @@ test: env lint ## all checks and all tests, with the real parts
 bench: env ## measure event -> changed recommendation, and everything on the way
 	@$(BIN)/nearline bench --start $(ARGS)
 
-kill-test: env ## 20 kills of the stream worker under load, recounted in SQL: lost, counted twice
-	$(BIN)/python -m pytest -q tests/integration/stream/test_kills.py
-
-parity: env ## 1,000 online vectors of each entity against offline ones, bit for bit
-	@$(BIN)/nearline features parity $(ARGS)
-
 unit: env ## the tests that need no server (under a minute)
 	$(BIN)/python -m pytest tests/unit $(ARGS)
 
