@@ -15,6 +15,7 @@ from nearline.contracts.event import EXPOSURE, Event, Line, Purpose
 BACKLOG_LIMIT = 10_000
 BATCH = 200
 RETRY_FIRST_S, RETRY_LAST_S = 0.1, 5.0
+APPEND_LIMIT_S = 5.0  # A log that hangs is a log that fails: the answers must say so.
 
 Append = Callable[[Sequence[Event]], Awaitable[object]]
 
@@ -58,8 +59,10 @@ class Exposures:
     full the oldest are lost, and `lost` counts them.
     """
 
-    def __init__(self, append: Append, limit: int = BACKLOG_LIMIT) -> None:
-        self._append = append
+    def __init__(
+        self, append: Append, limit: int = BACKLOG_LIMIT, append_limit_s: float = APPEND_LIMIT_S
+    ) -> None:
+        self._append, self._append_limit_s = append, append_limit_s
         self._backlog: deque[Event] = deque(maxlen=limit)
         self._something = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -99,7 +102,8 @@ class Exposures:
             await self._something.wait()
             batch = [self._backlog[place] for place in range(min(BATCH, len(self._backlog)))]
             try:
-                await self._append(batch)
+                async with asyncio.timeout(self._append_limit_s):
+                    await self._append(batch)
             except Exception as error:  # noqa: BLE001 - the log may fail in any way; we retry
                 if not self.failing:
                     logger.warning("exposures wait for the log: %s", type(error).__name__)

@@ -7,12 +7,13 @@ Feast's SDK is the reference, not the path: its per-value work costs millisecond
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import redis.asyncio
+from google.protobuf.message import DecodeError
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -23,6 +24,10 @@ from nearline.errors import StoreUnavailable
 from nearline.feast_layout import CUSTOMER_VIEW, ITEM_VIEW
 from nearline.online import CustomerReading, customer_fields, parse_customer, parse_item
 from nearline.transforms.item import ItemState
+
+SILENCES, REST_S = 3, 1.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,11 @@ class PopularItem:
 
 
 class Features(Protocol):
-    """What serving reads. Every method raises StoreUnavailable when the store is down or slow."""
+    """What serving reads.
+
+    Every method raises StoreUnavailable when the store is down or slow, or holds what this
+    version cannot read.
+    """
 
     async def customer(self, customer_id: str) -> CustomerReading: ...
 
@@ -47,20 +56,31 @@ class Features(Protocol):
 
 
 class RedisFeatures:
-    """The online store, read by hand. One instance per event loop."""
+    """The online store, read by hand. One instance per event loop.
 
-    def __init__(self, client: redis.asyncio.Redis, partitions: int, timeout_ms: float) -> None:
+    A store that was silent three times running is left alone for a second each time: requests
+    that queued up behind its silence would wait longer than anybody does.
+    """
+
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        partitions: int,
+        timeout_ms: float,
+        rest_s: float = REST_S,
+    ) -> None:
         self._client = client
         self._partitions = partitions
         self._timeout_s = timeout_ms / 1_000
+        self._rest_s = rest_s
+        self._silences, self._rests_until_s = 0, 0.0
 
     async def customer(self, customer_id: str) -> CustomerReading:
         """One customer in one HMGET; a stranger reads as an empty state."""
         partition = partition_of(customer_id, self._partitions)
-        reply: Any = await self._within(
-            self._client.hmget(CUSTOMER_VIEW.key(customer_id), customer_fields(partition))  # type: ignore[arg-type]
-        )
-        return parse_customer(partition, reply)
+        key, fields = CUSTOMER_VIEW.key(customer_id), customer_fields(partition)
+        reply = await self._within(lambda: self._client.hmget(key, fields))  # type: ignore[arg-type,return-value]
+        return _readable(lambda: parse_customer(partition, reply))
 
     async def items(self, item_ids: Sequence[str]) -> list[ItemState]:
         """The states of many items in one round trip, in step with `item_ids`."""
@@ -69,23 +89,44 @@ class RedisFeatures:
         pipeline = self._client.pipeline(transaction=False)
         for item_id in item_ids:
             pipeline.hmget(ITEM_VIEW.key(item_id), ITEM_VIEW.read_fields)  # type: ignore[arg-type]
-        replies: list[Any] = await self._within(pipeline.execute())
-        return [parse_item(reply) for reply in replies]
+        replies = await self._within(pipeline.execute)
+        return _readable(lambda: [parse_item(reply) for reply in replies])
 
     async def popular(self) -> tuple[PopularItem, ...]:
         """The popular items that the last backfill wrote, best first; empty where none did."""
-        data: Any = await self._within(self._client.get(keys.FALLBACK_POPULAR))
+        data = await self._within(lambda: self._client.get(keys.FALLBACK_POPULAR))
         return parse_popular(data) if data else ()
 
     async def ping(self) -> None:
-        await self._within(self._client.ping())
+        await self._within(lambda: self._client.ping())  # type: ignore[arg-type,return-value]
 
-    async def _within(self, reading: Any) -> Any:
+    async def _within(self, read: Callable[[], Awaitable[Any]]) -> Any:
+        now_s = asyncio.get_running_loop().time
+        if self._silences >= SILENCES and now_s() < self._rests_until_s:
+            raise StoreUnavailable("Redis", "its address", "silent a moment ago")
         try:
-            return await asyncio.wait_for(reading, self._timeout_s)
+            answer = await asyncio.wait_for(_awaited(read), self._timeout_s)
         except (RedisError, OSError, TimeoutError) as error:
+            if isinstance(error, TimeoutError):
+                self._silences, self._rests_until_s = self._silences + 1, now_s() + self._rest_s
             # The address may hold a password, so it is not repeated here.
             raise StoreUnavailable("Redis", "its address", type(error).__name__) from error
+        self._silences = 0
+        return answer
+
+
+async def _awaited(read: Callable[[], Awaitable[T]]) -> T:
+    return await read()
+
+
+def _readable(parse: Callable[[], T]) -> T:
+    """What a reply means. A row of another version must not stop an answer: its fallback does."""
+    try:
+        return parse()
+    except (ValueError, KeyError, DecodeError) as error:
+        # The error may quote the row, which is personal: only its kind goes on.
+        kind = type(error).__name__
+        raise StoreUnavailable("Redis", "its address", f"an unreadable row: {kind}") from None
 
 
 def connect(url: str) -> redis.asyncio.Redis:

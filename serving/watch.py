@@ -75,7 +75,12 @@ class BundleWatch:
             refused = "" if self.state.refused == REGISTRY_DOWN else self.state.refused
             self.state = replace(self.state, looked=True, refused=refused)
         if self.state.active:
-            await self._follow(self.state.active, self._folder)
+            try:
+                await self._follow(self.state.active, self._folder)
+            except BundleRefused as error:
+                # A replica that restarted cannot load our copy: the next look fetches it again.
+                logger.warning("bundle %s cannot be repeated: %s", error.bundle, error.why)
+                self.state = WatchState("", True, f"bundle {error.bundle}: {error.why}")
         return self.state
 
     async def _follow(self, version: str, folder: str) -> None:

@@ -13,7 +13,7 @@ import redis.asyncio
 from nearline import keys
 from nearline.contracts.position import partition_of
 from nearline.errors import StoreUnavailable
-from nearline.feast_layout import CUSTOMER_VIEW, ITEM_VIEW
+from nearline.feast_layout import CUSTOMER_VIEW, ITEM_VIEW, ViewLayout, encode_value
 from nearline.online import COMMIT_SCRIPT, commit_args, customer_columns, item_columns
 from serving.features import PopularItem, RedisFeatures, connect
 from serving.memory import MemoryFeatures
@@ -79,6 +79,34 @@ def test_a_store_that_does_not_answer_is_not_waited_for() -> None:
     asyncio.run(story())
 
 
+def test_a_store_that_stays_silent_is_left_alone_for_a_while_and_then_asked_again() -> None:
+    async def story() -> tuple[list[str], list[str]]:
+        async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read()
+            writer.close()
+
+        server = await asyncio.start_server(silent, "127.0.0.1", 0)
+        client = connect(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
+        causes = []
+        for rest_s in (1_000.0, 0.0):
+            store = RedisFeatures(client, PARTITIONS, 1, rest_s)
+            causes.append([await cause_of(store) for _ in range(5)])
+        await client.aclose()
+        server.close()
+        return causes[0], causes[1]
+
+    resting, asking = asyncio.run(story())
+
+    assert resting == ["TimeoutError"] * 3 + ["silent a moment ago"] * 2
+    assert asking == ["TimeoutError"] * 5
+
+
+async def cause_of(store: RedisFeatures) -> str:
+    with pytest.raises(StoreUnavailable) as raised:
+        await store.customer("ann")
+    return raised.value.cause
+
+
 def test_a_store_that_is_not_there_is_told_at_once() -> None:
     async def story() -> None:
         client = connect("redis://127.0.0.1:1/0")
@@ -87,3 +115,32 @@ def test_a_store_that_is_not_there_is_told_at_once() -> None:
         await client.aclose()
 
     asyncio.run(story())
+
+
+def test_a_row_that_cannot_be_read_is_as_good_as_none(
+    valkey: redis.Redis, valkey_server: Any
+) -> None:
+    """Of another version, or damaged: the answer falls back, and no message quotes the row."""
+    for view, name in ((CUSTOMER_VIEW, "ann"), (ITEM_VIEW, "i1")):
+        stamp = b"\x08\x01"
+        for damaged in (
+            {view.timestamp_field: b"\xff\xff"},
+            {view.timestamp_field: stamp, view.fields["minute_buckets"]: b"\xff secret"},
+            {view.timestamp_field: stamp, view.fields["minute_buckets"]: encode_value([7], "ints")},
+        ):
+            key = view.key(name)
+            valkey.delete(key)
+            valkey.hset(key, mapping=damaged)
+
+            with pytest.raises(StoreUnavailable, match="unreadable row") as raised:
+                asyncio.run(read_once(valkey_server.url, view))
+            assert "secret" not in str(raised.value)
+
+
+async def read_once(url: str, view: ViewLayout) -> None:
+    client = connect(url)
+    store = RedisFeatures(client, PARTITIONS, 5_000)
+    try:
+        await (store.customer("ann") if view is CUSTOMER_VIEW else store.items(["i1"]))
+    finally:
+        await client.aclose()

@@ -103,6 +103,21 @@ def test_a_full_backlog_loses_the_oldest_and_counts_them(tiny: ModuleType) -> No
     assert (exposures.waiting, exposures.lost) == (3, 2)
 
 
+def test_a_log_that_hangs_counts_as_failing(tiny: ModuleType) -> None:
+    async def story() -> Exposures:
+        async def hangs(_: Sequence[Event]) -> None:
+            await asyncio.Event().wait()
+
+        exposures = Exposures(hangs, append_limit_s=0.001)
+        exposures.add(tiny.event(1, "ann", "exposure", [1]))
+        while not exposures.failing:
+            await asyncio.sleep(0)
+        await exposures.close(limit_s=0)
+        return exposures
+
+    assert asyncio.run(asyncio.wait_for(story(), 10)).waiting == 1
+
+
 def test_what_a_killed_run_left_is_ended_by_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -131,3 +131,20 @@ def test_a_registry_that_is_down_changes_nothing_but_the_report() -> None:
 
     registry.down = False
     assert asyncio.run(watch.look()).refused == ""
+
+
+def test_a_copy_that_a_restarted_replica_cannot_load_is_fetched_again() -> None:
+    registry, story = FakeRegistry(), list[str]()
+    stage = FakeStage("retrieval", story)
+    watch = watch_of(registry, stage, now_s=[0.0])
+    registry.champion = "7"
+    asyncio.run(watch.look())
+
+    stage.refuses = ("7",)  # its files were damaged meanwhile
+    state = asyncio.run(watch.look())
+    assert (state.active, state.refused) == ("", "bundle 7: it is odd")
+
+    stage.refuses = ()
+    state = asyncio.run(watch.look())
+    assert (state.active, state.refused) == ("7", "")
+    assert registry.fetched == ["7", "7"]
