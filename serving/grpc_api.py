@@ -7,6 +7,8 @@ malformed frame is told what it is: INVALID_ARGUMENT.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
 import grpc
@@ -14,7 +16,7 @@ from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health_pb2
 
 from nearline.v1 import recommend_pb2 as pb
-from serving import wire
+from serving import problems, wire
 from serving.answers import Answers
 from serving.requests import InvalidRequest
 
@@ -23,6 +25,8 @@ HEALTH = "grpc.health.v1.Health"
 SERVICES = ("", RECOMMENDATIONS)  # What Health knows; empty asks for all of it.
 
 M = TypeVar("M", bound=Message)
+
+logger = logging.getLogger(__name__)
 
 
 class Context(Protocol):
@@ -40,25 +44,25 @@ class GrpcApi:
         self._answers = answers
 
     async def recommend(self, frame: bytes, context: Context) -> pb.RecommendResponse:
-        try:
+        async def answer() -> pb.RecommendResponse:
             query = wire.query_of(_parsed(pb.RecommendRequest, frame))
-        except InvalidRequest as error:
-            return _refused(context, error, pb.RecommendResponse())
-        return wire.recommendation(await self._answers.recommend(query))
+            return wire.recommendation(await self._answers.recommend(query))
+
+        return await _told(answer, context, pb.RecommendResponse())
 
     async def churn(self, frame: bytes, context: Context) -> pb.ChurnResponse:
-        try:
+        async def answer() -> pb.ChurnResponse:
             customer_id, as_of_us = wire.customer_of(_parsed(pb.ChurnRequest, frame))
-        except InvalidRequest as error:
-            return _refused(context, error, pb.ChurnResponse())
-        return wire.churn(await self._answers.churn(customer_id, as_of_us))
+            return wire.churn(await self._answers.churn(customer_id, as_of_us))
+
+        return await _told(answer, context, pb.ChurnResponse())
 
     async def tags(self, frame: bytes, context: Context) -> pb.TagsResponse:
-        try:
+        async def answer() -> pb.TagsResponse:
             customer_id, as_of_us = wire.customer_of(_parsed(pb.TagsRequest, frame))
-        except InvalidRequest as error:
-            return _refused(context, error, pb.TagsResponse())
-        return wire.tags(await self._answers.tags(customer_id, as_of_us))
+            return wire.tags(await self._answers.tags(customer_id, as_of_us))
+
+        return await _told(answer, context, pb.TagsResponse())
 
     def check(self, frame: bytes, context: Context) -> health_pb2.HealthCheckResponse:
         """SERVING for what we serve: with fallbacks, an answer is always there."""
@@ -107,6 +111,19 @@ def _parsed(kind: type[M], frame: bytes) -> M:
         return kind.FromString(frame)
     except DecodeError:
         raise InvalidRequest("message", f"these bytes are no {kind.DESCRIPTOR.full_name}") from None
+
+
+async def _told(answer: Callable[[], Awaitable[M]], context: Context, empty: M) -> M:
+    """The answer, or a fault in the context. Ray would send a bug's stack trace to the caller."""
+    try:
+        return await answer()
+    except InvalidRequest as error:
+        return _refused(context, error, empty)
+    except Exception as error:  # noqa: BLE001 - a bug; where is for the log, not for the caller
+        logger.error("a request failed: %s", problems.where(error))
+        context.set_code(grpc.StatusCode.INTERNAL)
+        context.set_details(problems.BROKEN)
+        return empty
 
 
 def _refused(context: Context, error: InvalidRequest, empty: M) -> M:

@@ -1,13 +1,14 @@
 """RFC 9457 problem documents: one shape for every refusal over HTTP.
 
 `problem` is pure; `install` teaches a FastAPI app to answer every error with one. No problem
-ever repeats what the caller sent, which may be personal.
+ever repeats a value that the caller sent, which may be personal; nor does the log of a bug.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import traceback
 from collections.abc import Mapping, MutableMapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.responses import Response
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MEDIA_TYPE = "application/problem+json"
 SCHEMA: dict[str, Any] = {
@@ -35,6 +37,8 @@ SCHEMA: dict[str, Any] = {
         },
     },
 }
+
+BROKEN = "Nearline failed here; its log says where."
 
 logger = logging.getLogger(__name__)
 
@@ -95,13 +99,41 @@ def install(app: FastAPI) -> None:
         errors = [{"field": _path(one["loc"]), "hint": str(one["msg"])} for one in error.errors()]
         return respond(422, "invalid_request", "The request does not fit its schema.", errors)
 
-    async def broken(_: Request, error: Exception) -> Response:
-        logger.error("a request failed: %s", type(error).__name__, exc_info=error)
-        return respond(500, "internal", "Nearline failed here; its log says where.")
-
     app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(Exception, broken)
+    app.add_middleware(Shield)
+
+
+class Shield:
+    """Turns a bug into a problem, and logs its places.
+
+    Starlette's own handler raises the error again, so that servers would log its text.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def sending(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        except Exception as error:
+            logger.error("a request failed: %s", where(error))
+            if started or scope["type"] != "http":
+                raise  # The caller has half an answer: only a broken connection tells so.
+            await respond(500, "internal", BROKEN)(scope, receive, send)
+
+
+def where(error: BaseException) -> str:
+    """The kind of an error and its places in the code; not its text, which may be personal."""
+    places = traceback.format_tb(error.__traceback__)
+    return f"{type(error).__name__}\n{''.join(places)}".rstrip()
 
 
 def _methods(app: FastAPI, scope: MutableMapping[str, Any]) -> set[str]:
@@ -116,7 +148,7 @@ def _methods(app: FastAPI, scope: MutableMapping[str, Any]) -> set[str]:
 
 
 def _path(location: Sequence[object]) -> str:
-    """Where a field lies; only names of the schema and numbers, never what the caller wrote."""
+    """Where a field lies: numbers and plain names, never a value or an odd name of the caller's."""
     return ".".join(str(part) for part in location if isinstance(part, int) or _is_name(part))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -20,6 +21,9 @@ from serving import examples, problems, wire
 from serving.grpc_api import GrpcApi
 from serving.http_api import Health, build
 from serving.metrics import MeasuredAnswers, Metrics
+from tests.same_answer import differences
+
+ANNS = "ann's secret"
 
 
 class Context:
@@ -63,9 +67,11 @@ def app(shopped: Any, metrics: Metrics) -> FastAPI:
     return build(MeasuredAnswers(shopped.answering, metrics), health, metrics)
 
 
-def call(app: FastAPI, method: str, path: str, **more: Any) -> httpx.Response:
+def call(
+    app: FastAPI, method: str, path: str, *, raises: bool = False, **more: Any
+) -> httpx.Response:
     async def once() -> httpx.Response:
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=raises)
         async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
             return await client.request(method, path, **more)
 
@@ -81,14 +87,32 @@ def test_get_post_and_grpc_give_the_same_answer(app: FastAPI, shopped: Any, tiny
             pb.RecommendRequest(**question).SerializeToString(), Context()
         )
     )
-    decoded = msgspec.convert(by_get, Recommendation)
     for answer in (by_get, by_post):
-        answer.pop("response_id")
+        answer["response_id"] = message.response_id
 
     assert by_get == by_post
-    expected = wire.recommendation(decoded)
-    expected.response_id = message.response_id
-    assert message == expected
+    assert by_get["items"]
+    assert differences(by_get, message) == []
+
+
+@pytest.mark.parametrize(
+    ("example", "kind", "translate"),
+    [
+        (examples.RECOMMENDATION, Recommendation, wire.recommendation),
+        (examples.CHURN, ChurnAnswer, wire.churn),
+        (examples.TAGS, TagsAnswer, wire.tags),
+    ],
+    ids=["recommend", "churn", "tags"],
+)
+def test_no_field_is_lost_on_the_way_to_grpc(
+    example: dict[str, Any], kind: type, translate: Callable[[Any], Any]
+) -> None:
+    full = {**example, "degraded": ["churn_unavailable"]}
+    message = translate(msgspec.convert(full, kind))
+
+    assert differences(full, message) == []
+    message.receipt.features_age_ms += 1  # and the comparison can see a difference
+    assert len(differences(full, message)) == 1
 
 
 @pytest.mark.parametrize(
@@ -169,18 +193,39 @@ def test_unknown_paths_and_methods_are_problems_too(app: FastAPI) -> None:
     assert method.headers["allow"]
 
 
-def test_a_bug_is_a_problem_without_its_details(app: FastAPI, shopped: Any) -> None:
+def test_a_bug_is_a_problem_without_its_details(
+    app: FastAPI, shopped: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     class Broken:
         async def customer(self, _: str) -> None:
-            raise ZeroDivisionError("ann's secret")
+            raise ZeroDivisionError(ANNS)
 
     shopped.answering._features = Broken()
 
-    response = call(app, "GET", "/v1/tags/ann")
+    response = call(app, "GET", "/v1/tags/ann", raises=True)  # nothing reaches the server's log
 
     assert response.status_code == 500
     assert response.json()["code"] == "internal"
-    assert "secret" not in response.text
+    assert "secret" not in response.text + caplog.text
+    assert "ZeroDivisionError" in caplog.text
+    assert "tags_for" in caplog.text  # where
+
+
+def test_a_bug_is_internal_over_grpc_without_its_details(
+    shopped: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken:
+        async def tags(self, *_: object) -> None:
+            raise ZeroDivisionError(ANNS)
+
+    context = Context()
+    frame = pb.TagsRequest(customer_id="ann").SerializeToString()
+
+    asyncio.run(GrpcApi(Broken()).tags(frame, context))
+
+    assert (context.code, context.details) == (grpc.StatusCode.INTERNAL, problems.BROKEN)
+    assert "secret" not in caplog.text
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_starting_is_not_yet_healthy(app: FastAPI) -> None:
