@@ -51,7 +51,10 @@ def to_markdown(version: Version, machine: Machine, command: str) -> str:
             ),
         ),
         "",
-        f"On {metrics.get('test_questions', 0):.0f} questions.",
+        f"On {metrics.get('test_questions', 0):.0f} questions. "
+        f"{metrics.get('test_questions_of_new_items', 0):.0f} of them ask for an item that arrived "
+        "after what was learnt: a bundle does not know it, so they count as missed (popularity_7d "
+        "is counted anew each day and may name it).",
         "",
         "## Orders the candidates",
         "",
