@@ -35,7 +35,6 @@ class View(Generic[State]):
 
 CUSTOMERS: View[CustomerState] = View(CUSTOMER_VIEW, customer_state, customer_columns)
 ITEMS: View[ItemState] = View(ITEM_VIEW, item_state, item_columns)
-VIEWS: tuple[View[Any], ...] = (CUSTOMERS, ITEMS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ class Stack:
         self._id = secrets.token_hex(8)
         self._exits = ExitStack()
         self._children: list[Child] = []
+        self._server: EmbeddedValkey | None = None
 
     def __enter__(self) -> Stack:
         self.settings.home.mkdir(parents=True, exist_ok=True)
@@ -79,13 +80,13 @@ class Stack:
                     "it, mend the address, or leave the variable out to use the embedded one."
                 ) from error
             return
-        server = EmbeddedValkey(
+        self._server = EmbeddedValkey(
             self.settings.home / "valkey",
             self.settings.redis_port,
             self.settings.host,
             self.environ,
         )
-        self._exits.enter_context(server)
+        self._exits.enter_context(self._server)
 
     def live(self, *names: str) -> None:
         """Start the named parts (of collector, worker, history, serve) and wait until ready."""
@@ -107,6 +108,8 @@ class Stack:
 
     def check_running(self) -> None:
         """Raise when a part has stopped by itself, with the end of its log."""
+        if self._server is not None:
+            self._server.check_running()
         for child in self._children:
             child.check_running()
 

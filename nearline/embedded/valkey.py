@@ -80,6 +80,15 @@ class EmbeddedValkey:
             self._process.wait()
         self._process = None
 
+    def check_running(self) -> None:
+        """Raise TransientError when it has stopped by itself, as it does when the disk is full."""
+        code = None if self._process is None else self._process.poll()
+        if code is not None:
+            raise TransientError(
+                f"the embedded Valkey stopped by itself (exit {code}); what was acknowledged lies "
+                f"on disk. Read {self.folder / 'valkey.log'} (is the disk full?), then start again"
+            )
+
     def __enter__(self) -> EmbeddedValkey:
         return self.start()
 
