@@ -20,6 +20,7 @@ from nearline.contracts.answer import (
 )
 from serving import examples, problems
 from serving.answers import Answers
+from serving.limits import BodyLimit
 from serving.metrics import CONTENT_TYPE, Metrics
 from serving.requests import (
     ID_PATTERN,
@@ -109,6 +110,7 @@ def build(answers: Answers, health: HealthCheck, metrics: Metrics) -> FastAPI:
         redirect_slashes=False,
         redoc_url=None,
     )
+    app.add_middleware(BodyLimit)
     problems.install(app)
 
     @app.exception_handler(InvalidRequest)
@@ -199,6 +201,7 @@ def _documented(tag: str, model: type, example: dict[str, Any]) -> dict[str, Any
                     problems.MEDIA_TYPE: {"schema": problems.SCHEMA},
                 },
             },
+            413: {**refusal, "description": "The body is over 4 MB"},
             422: refusal,
         },
     }

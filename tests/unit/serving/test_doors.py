@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
@@ -20,6 +20,7 @@ from nearline.v1 import recommend_pb2 as pb
 from serving import examples, problems, wire
 from serving.grpc_api import GrpcApi
 from serving.http_api import Health, build
+from serving.limits import MAX_BODY_BYTES
 from serving.metrics import MeasuredAnswers, Metrics
 from tests.same_answer import differences
 
@@ -183,6 +184,35 @@ def test_a_problem_never_repeats_what_was_sent(app: FastAPI) -> None:
     assert response.status_code == 422
     assert "secret\x01" not in response.json()["detail"]
     assert "secret\\u0001" not in response.text
+
+
+def test_a_body_without_end_is_refused_before_it_is_read_whole(app: FastAPI) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(1_000):
+            sent += 100_000
+            yield b"[" + b" " * 99_999
+
+    response = call(app, "POST", "/v1/recommend", content=endless())
+
+    assert response.status_code == 413
+    assert response.json()["code"] == "too_large"
+    assert sent <= MAX_BODY_BYTES + 200_000
+
+
+def test_the_longest_question_that_is_allowed_fits_in_a_body(app: FastAPI) -> None:
+    ids = ["😀" * 255 + chr(0x10000 + number) for number in range(1_000)]
+
+    question = {"customer_id": "ann", "exclude_item_ids": ids}
+    body = json.dumps(question).encode()  # escaped: longer than a client need make it
+    assert len(body) > 3_000_000
+    response = call(
+        app, "POST", "/v1/recommend", content=body, headers={"Content-Type": "application/json"}
+    )
+
+    assert response.status_code == 200
 
 
 def test_unknown_paths_and_methods_are_problems_too(app: FastAPI) -> None:
