@@ -33,6 +33,11 @@ from training.retrieval import Retriever
 from training.sequences import Questions, questions, windows
 from training.states import States
 
+# What an encoder's checkpoint holds and means depends on these.
+_LEARNS = tuple(
+    Path(__file__).with_name(f"{name}.py")
+    for name in ("encoder", "encoder_model", "neighbours", "sequences")
+)
 _FEWEST_LESSONS = 20  # Questions that the ranker needs to learn from, and half to stop by.
 
 
@@ -83,8 +88,10 @@ def run(
 
 
 def fingerprint(dataset: Dataset, config: TrainingConfig) -> str:
-    """Changes when the data or the configuration does: names the checkpoints."""
+    """Changes when the data, the configuration or the code that learns does: names checkpoints."""
     digest = hashlib.sha256(repr(sorted(config.flat().items())).encode())
+    for path in _LEARNS:
+        digest.update(path.read_bytes())
     data = dataset.interactions
     for array in (data.customer, data.item, data.kind, data.occurred_at_us):
         digest.update(np.ascontiguousarray(array).tobytes())

@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from tests.unit.training.histories import two_tastes, write
-from training import baselines, encoder
+from training import baselines, encoder, pipeline
 from training.config import EncoderConfig
 from training.datasets import Dataset, read
 from training.encoder_export import export
 from training.encoder_model import Encoder, sampled_softmax_loss
 from training.metrics import single_target
 from training.neighbours import start_vectors
+from training.recipes import quick
 from training.sequences import questions
 
 SHAPE = EncoderConfig(history_length=12, dimension=16, negatives=20, max_epochs=4, patience=4)
@@ -139,6 +140,19 @@ def test_a_damaged_checkpoint_means_starting_again(shop: Dataset, tmp_path: Path
     _fit(shop, shop.to_us, tmp_path / "damaged.pt", epochs=epochs)
 
     assert epochs[0] == 1
+
+
+def test_a_checkpoint_of_other_code_is_not_taken_up(
+    shop: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = tmp_path / "encoder_model.py"
+    monkeypatch.setattr(pipeline, "_LEARNS", (code,))
+    names = set()
+    for text in ("blocks = 1", "blocks = 2"):
+        code.write_text(text)
+        names |= {pipeline.fingerprint(shop, quick()) for _ in range(2)}
+
+    assert len(names) == 2
 
 
 def test_a_refit_knows_items_that_arrived_later(shop: Dataset, tmp_path: Path) -> None:
