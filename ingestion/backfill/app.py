@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from types import FrameType
 
+import redis
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -19,6 +20,7 @@ from rich.progress import (
 from ingestion.backfill.job import Backfill, Report
 from ingestion.worker.app import JOB, connect, leave
 from ingestion.worker.lease import Leases, this_process
+from nearline.errors import StoreUnavailable
 from nearline.log import claim_partitions
 from nearline.say import say
 from nearline.settings import Settings
@@ -41,6 +43,9 @@ def run(settings: Settings) -> Report:
             steps = _Steps(bars)
             job = Backfill(client, leases, settings.history, settings.partitions, steps)
             return job.run()
+    except redis.RedisError as error:
+        # Not its text: a pipeline's error names the key, and so the customer.
+        raise StoreUnavailable("Redis", settings.redis_shown, type(error).__name__) from None
     finally:
         signal.signal(signal.SIGTERM, before)
         leave(leases, client)

@@ -86,8 +86,13 @@ def leave(leases: Leases, client: redis.Redis) -> None:
 
 def wait_out(error: Exception, stop: threading.Event) -> None:
     """Say what went wrong, and pause before the next attempt."""
-    _logger.warning("%s: %s; trying again", type(error).__name__, error)
+    _logger.warning("%s: %s; trying again", type(error).__name__, without_command(error))
     stop.wait(_RETRY_S)
+
+
+def without_command(error: Exception) -> str:
+    """What an error says, less the command: a pipeline's names the key, and so the customer."""
+    return str(error).rpartition("of pipeline caused error: ")[2]
 
 
 def stop_on_signals() -> threading.Event:

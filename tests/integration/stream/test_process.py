@@ -127,6 +127,20 @@ def test_without_redis_a_command_says_so(tmp_path: Path, monkeypatch: pytest.Mon
     assert "secret" not in str(refused.exception)
 
 
+def test_what_stops_a_backfill_is_said_without_the_customer_whom_it_struck(
+    valkey: redis.Redis, port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment(tmp_path, port, PARTITIONS).items():
+        monkeypatch.setenv(name, value)
+    append(valkey, [event("1", customer_id="secret-name")], PARTITIONS)
+    valkey.set(CUSTOMER_VIEW.key("secret-name"), "no hash")
+
+    struck = CliRunner().invoke(backfill)
+
+    assert isinstance(struck.exception, StoreUnavailable)
+    assert "secret-name" not in f"{struck.exception} {struck.output}"
+
+
 @pytest.mark.slow
 def test_an_event_is_in_the_features_well_within_200_ms(
     valkey: redis.Redis, port: int, tmp_path: Path, figure: Callable[[str], None]

@@ -5,12 +5,13 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 import redis
 from prometheus_client import CollectorRegistry
 
+from ingestion.worker.app import wait_out
 from ingestion.worker.fold import CUSTOMERS, Entity
 from ingestion.worker.lease import Leases, this_process
 from ingestion.worker.metrics import WorkerMetrics
@@ -208,6 +209,23 @@ def test_an_unreadable_entry_is_counted_and_passed_over(
     assert OnlineStore(valkey).applied(ADA) == LogPosition.of(ADA, last)
     assert last.decode() in caplog.text
     assert "secret" not in caplog.text
+
+
+def test_an_error_is_logged_without_the_customer_whom_it_struck(
+    valkey: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    append(valkey, [event("1", customer_id="secret-name")])
+    valkey.set(CUSTOMER_VIEW.key("secret-name"), "no hash")
+    stopped = Event()
+    stopped.set()
+
+    # The client library names the command, and so the key.
+    with pytest.raises(redis.ResponseError, match="secret-name") as struck:
+        worker_of(valkey).step(None)
+    wait_out(struck.value, stopped)
+
+    assert "WRONGTYPE" in caplog.text
+    assert "secret-name" not in caplog.text
 
 
 def test_the_applied_position_never_goes_back(valkey: redis.Redis) -> None:
