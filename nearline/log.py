@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,15 +18,17 @@ import redis
 import redis.asyncio
 
 from nearline import keys
+from nearline.clock import Clock, SystemClock
 from nearline.contracts.event import Event, decode_event, encode_event
 from nearline.contracts.position import LogPosition, partition_of, start_of
 from nearline.contracts.verdict import Outcome, Verdict
 from nearline.errors import PermanentError
+from nearline.transforms.buckets import DAY_US
 
 REMEMBER_IDS_DAYS = 8  # Duplicates are known for at least 7 full days.
-_DAY_S = 86_400
 
-# KEYS: log, dead letters, counts, ids seen today, ids seen on each of the days before.
+# KEYS: log, dead letters, counts, ids seen today, ids seen tomorrow (by a collector whose clock
+# is ahead), ids seen on each of the days before.
 # ARGV: lifetime of today's ids in s, then four values for each event:
 #   'event', digest, bytes, ''  |  'reject', code, hint, raw  |  'refuse', '', '', ''
 # Replies one text per event: its stream id, 'duplicate', 'rejected' or 'consent_refused'.
@@ -93,9 +94,12 @@ Submission = Event | Rejection | ConsentRefusal
 class EventLog:
     """The write side of the log. Safe to share within one event loop."""
 
-    def __init__(self, client: redis.asyncio.Redis, partitions: int) -> None:
+    def __init__(
+        self, client: redis.asyncio.Redis, partitions: int, clock: Clock | None = None
+    ) -> None:
         self._client = client
         self.partitions = partitions
+        self._clock = clock or SystemClock()
         self._append = client.register_script(APPEND_SCRIPT)
 
     async def append(self, batch: Sequence[Submission]) -> list[Verdict]:
@@ -107,12 +111,13 @@ class EventLog:
         """
         verdicts: list[Verdict | None] = [None] * len(batch)
         by_partition = self._by_partition(batch)
+        today = self._clock.now_us() // DAY_US
         # All partitions at once: the server then syncs them to disk together. Each is awaited
         # even when another fails, so that nothing is still being written after this returns.
         answers: list[list[bytes] | BaseException] = await asyncio.gather(
             *(
                 self._append(
-                    keys=_append_keys(partition),
+                    keys=_append_keys(partition, today),
                     args=_append_args([batch[place] for place in places]),
                 )
                 for partition, places in by_partition.items()
@@ -243,14 +248,14 @@ def _page(partition: int, raw: Sequence[tuple[bytes, Mapping[bytes, bytes]]]) ->
     return Page(entries, unreadable, position)
 
 
-def _append_keys(partition: int) -> list[str]:
-    today = int(time.time()) // _DAY_S
-    days = [keys.seen(partition, today - back) for back in range(REMEMBER_IDS_DAYS + 1)]
-    return [keys.log(partition), keys.dead_letters(partition), keys.counts(partition), *days]
+def _append_keys(partition: int, today: int) -> list[str]:
+    days = (today, today + 1, *(today - back for back in range(1, REMEMBER_IDS_DAYS + 1)))
+    seen = [keys.seen(partition, day) for day in days]
+    return [keys.log(partition), keys.dead_letters(partition), keys.counts(partition), *seen]
 
 
 def _append_args(entries: Sequence[Submission]) -> list[bytes | str | int]:
-    args: list[bytes | str | int] = [(REMEMBER_IDS_DAYS + 1) * _DAY_S]
+    args: list[bytes | str | int] = [(REMEMBER_IDS_DAYS + 1) * DAY_US // 1_000_000]
     for entry in entries:
         if isinstance(entry, Event):
             args += ("event", _digest(entry.event_id), encode_event(entry), "")

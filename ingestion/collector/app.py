@@ -60,8 +60,9 @@ async def open_parts(settings: Settings, clock: Clock | None = None) -> AsyncIte
         retry=Retry(NoBackoff(), 0),
     )
     async with redis.asyncio.Redis(connection_pool=pool) as client:
-        log = EventLog(client, settings.partitions)
-        intake = Intake(log, clock or SystemClock(), address=settings.redis_shown)
+        clock = clock or SystemClock()
+        log = EventLog(client, settings.partitions, clock)
+        intake = Intake(log, clock, address=settings.redis_shown)
         try:
             yield Parts(intake, WriteKeys(settings.home), client, Metrics())
         finally:

@@ -7,6 +7,7 @@ import redis
 import redis.asyncio
 
 from nearline import keys
+from nearline.clock import Clock, FixedClock
 from nearline.contracts.event import Event, Purpose
 from nearline.contracts.position import start_of
 from nearline.contracts.verdict import Outcome, Verdict
@@ -19,6 +20,7 @@ from nearline.log import (
     claim_partitions,
     read_after,
 )
+from nearline.transforms.buckets import DAY_US, HOUR_US
 
 
 def event(event_id: str, customer_id: str = "ada") -> Event:
@@ -34,11 +36,13 @@ def event(event_id: str, customer_id: str = "ada") -> Event:
     )
 
 
-def append(valkey: redis.Redis, batch: list[Submission]) -> tuple[list[Verdict], dict[str, int]]:
+def append(
+    valkey: redis.Redis, batch: list[Submission], clock: Clock | None = None
+) -> tuple[list[Verdict], dict[str, int]]:
     async def go() -> tuple[list[Verdict], dict[str, int]]:
         port = valkey.connection_pool.connection_kwargs["port"]
         async with redis.asyncio.Redis(port=port) as client:
-            log = EventLog(client, partitions=2)
+            log = EventLog(client, 2, clock)
             return await log.append(batch), await log.counts()
 
     return asyncio.run(go())
@@ -91,3 +95,34 @@ def test_a_log_of_no_partitions_is_refused_before_it_is_fixed_for_ever(valkey: r
 
     assert not valkey.exists(keys.META)
     claim_partitions(valkey, 4)
+
+
+MIDNIGHT_US = 20_000 * DAY_US
+
+
+@pytest.mark.parametrize("hour", [0, 23])
+def test_an_id_is_known_for_seven_full_days_at_least_and_forgotten_in_the_end(
+    valkey: redis.Redis, hour: int
+) -> None:
+    clock = FixedClock(MIDNIGHT_US + hour * HOUR_US)
+
+    def outcome(days: int) -> Outcome:
+        clock.instant_us = MIDNIGHT_US + hour * HOUR_US + days * DAY_US
+        return append(valkey, [event("1")], clock)[0][0].outcome
+
+    assert [outcome(days) for days in range(9)] == [Outcome.ACCEPTED] + [Outcome.DUPLICATE] * 8
+    # Redis drops the set by itself after that.
+    (seen,) = valkey.scan_iter("*:seen:*")
+    assert 8 * 86_400 < valkey.ttl(seen) <= 9 * 86_400
+    assert outcome(9) is Outcome.ACCEPTED
+
+
+def test_at_midnight_an_id_is_known_also_to_a_collector_whose_clock_is_behind(
+    valkey: redis.Redis,
+) -> None:
+    ahead, behind = FixedClock(MIDNIGHT_US + 1), FixedClock(MIDNIGHT_US - 1)
+
+    first = append(valkey, [event("1")], ahead)[0][0]
+    again = append(valkey, [event("1")], behind)[0][0]
+
+    assert (first.outcome, again.outcome) == (Outcome.ACCEPTED, Outcome.DUPLICATE)
