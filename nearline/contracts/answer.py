@@ -46,7 +46,7 @@ class RecommendQuery:
 class Reason:
     """Why an item stands in the list, in words that a customer may read."""
 
-    code: str  # similar_to_viewed, viewed_before, popular, category_interest, new_arrival
+    code: str  # similar_to_viewed, viewed_before, popular, category_interest
     text_en: str
     text_zh: str
     item_id: str | None = None

@@ -121,6 +121,11 @@ def verify(directory: Path, name: str) -> Manifest:
             raise BundleRefused(name, f"{file} is not a kind of file that a bundle may hold")
         if found.get(file) != digest:
             raise BundleRefused(name, f"{file} is missing or was changed after it was sealed")
+    for model in manifest.churn:
+        if model.file not in manifest.digests:
+            raise BundleRefused(
+                name, f"it names {model.file} for {model.name} but does not hold it"
+            )
     lists = (manifest.customer_features, manifest.item_features, manifest.ranker_features)
     if features_hash(*lists) != manifest.features_hash:
         raise BundleRefused(name, "its feature lists do not match their hash")

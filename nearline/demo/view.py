@@ -122,11 +122,18 @@ def _churn_rows(customer_id: str, answer: ChurnAnswer) -> list[tuple[str, str, s
         (
             customer_id if place == 0 else "",
             say(f"{score.horizon_days} days", f"{score.horizon_days} 天"),
-            f"{score.probability:.0%}",
+            _percent(score.probability),
             "; ".join(say(reason.text_en, reason.text_zh) for reason in score.reasons[:3]),
         )
         for place, score in enumerate(answer.scores)
     ]
+
+
+def _percent(probability: float) -> str:
+    """Whole percents; the ends say that nothing is certain."""
+    if probability < 0.01:
+        return "< 1%"
+    return "> 99%" if probability > 0.99 else f"{probability:.0%}"
 
 
 def _verdict(story: Story) -> RenderableType:

@@ -7,6 +7,7 @@ import pytest
 from nearline.contracts.bundle import (
     MANIFEST,
     BundleRefused,
+    ChurnSpec,
     EncoderSpec,
     Manifest,
     digests_of,
@@ -69,6 +70,13 @@ def test_a_file_that_could_execute_code_is_refused_even_when_sealed(tmp_path: Pa
 def test_feature_lists_that_do_not_match_their_hash_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleRefused, match="hash"):
         verify(sealed(tmp_path, features_hash="0" * 16), "7")
+
+
+def test_a_churn_model_that_is_named_but_not_held_is_refused(tmp_path: Path) -> None:
+    named = [ChurnSpec("churn_14d", 14, "churn_14d.ubj")]
+
+    with pytest.raises(BundleRefused, match=r"churn_14d\.ubj"):
+        verify(sealed(tmp_path, churn=named), "7")
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"items": "many"}'])
