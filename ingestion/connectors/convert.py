@@ -14,7 +14,7 @@ from nearline.clock import micros
 from nearline.contracts.event import ITEM_LISTED, KIND_OF_NAME, Event, Line
 
 _OLDEST_US = micros(datetime(1990, 1, 1, tzinfo=UTC))
-_DAY_US = 86_400_000_000
+_AHEAD_US = 5 * 60_000_000  # As for live events; a wrong zone is hours off.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _CURRENCY = re.compile(r"[A-Za-z]{3}", re.ASCII)
 _LONGEST_TEXT = 256
@@ -58,7 +58,7 @@ class Converter:
 
     def __init__(self, mapping: Mapping, name: str, now_us: int) -> None:
         self._mapping, self._name = mapping, name
-        self._latest_us = now_us + _DAY_US
+        self._latest_us = now_us + _AHEAD_US
         self._zone_is_utc = mapping.zone.key == "UTC"
         # Where each of FIELDS stands in `(*row.values, None)`: what is not mapped, at the None.
         held = list(mapping.columns)

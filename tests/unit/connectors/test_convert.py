@@ -169,6 +169,11 @@ def test_a_wrong_unit_is_noticed() -> None:
     assert refusal(converter(time_format="epoch_s"), time="1e9999") == "bad_time"
 
 
+def test_what_lies_ahead_of_the_import_is_a_wrong_zone_and_no_past() -> None:
+    assert at_us(converter(), "2026-11-01T00:04:00Z") == NOW_US + 240_000_000  # clocks differ
+    assert refusal(time="2026-11-01T01:00:00Z") == "time_in_future"
+
+
 def test_a_time_without_a_zone_is_of_the_mappings() -> None:
     shanghai = converter(zone=ZoneInfo("Asia/Shanghai"))
 
