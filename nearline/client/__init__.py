@@ -2,7 +2,8 @@
 
 from nearline.client import Client
 
-with Client("http://127.0.0.1:7300", "http://127.0.0.1:7310", write_key="...") as shop:
+allowed = {"analytics": True, "personalization": True}  # by this app's customers
+with Client("http://127.0.0.1:7300", "http://127.0.0.1:7310", "KEY", consent=allowed) as shop:
     shop.view("customer-1", "item-7", price=19.90, category="shoes")
     verdict = shop.send_now("customer-1", "view_item", items=[{"item_id": "item-8"}])
     answer = shop.await_position("customer-1", verdict.position)

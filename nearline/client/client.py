@@ -27,15 +27,16 @@ from nearline.contracts.verdict import Outcome, Verdict
 _log = logging.getLogger(__name__)
 _POLL_FIRST_S, _POLL_LONGEST_S = 0.005, 0.05
 _EXIT_WAIT_S = 5.0
-ALL_ALLOWED = {"analytics": True, "personalization": True}
 
 
 class Client:
     """Sends events and asks for answers. Thread-safe; use it as a context manager.
 
-    `consent` is what the app's customers allowed unless a call says otherwise. Events that
-    cannot be sent now are kept, up to `limits.max_queued`, and sent again with the same
-    message ids, so that a retry never counts twice.
+    `consent` is what the app's customers allowed, such as {"analytics": True,
+    "personalization": True}, unless a call says otherwise. Left out, nothing is claimed: the
+    collector then refuses events unless the write key's policy assumes consent. Events that
+    cannot be sent now are kept, up to `limits.max_queued`, and sent again with the same message
+    ids, so that a retry never counts twice.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Client:
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        self._consent = dict(ALL_ALLOWED if consent is None else consent)
+        self._consent = None if consent is None else dict(consent)
         self._read_timeout_s = read_timeout_s
         self._clock = clock or SystemClock()
         self._rng = rng or random.Random()  # noqa: S311 - jitter, no secret
@@ -145,13 +146,14 @@ class Client:
         traits: Mapping[str, Any] | None = None,
         *,
         anonymous_id: str | None = None,
+        consent: Mapping[str, bool] | None = None,
     ) -> str:
         """Queue who a customer is."""
         message = messages.identify(
             customer_id,
             message_id=uuid.uuid4().hex,
             at=utc(self._clock.now_us()),
-            consent=self._consent,
+            consent=self._consent if consent is None else consent,
             traits=traits,
             anonymous_id=anonymous_id,
         )

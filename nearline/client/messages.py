@@ -33,7 +33,7 @@ def track(
     *,
     message_id: str,
     at: datetime,
-    consent: Mapping[str, bool],
+    consent: Mapping[str, bool] | None,
     properties: Mapping[str, Any] | None = None,
     items: Sequence[Item] | None = None,
 ) -> Message:
@@ -53,7 +53,7 @@ def identify(
     *,
     message_id: str,
     at: datetime,
-    consent: Mapping[str, bool],
+    consent: Mapping[str, bool] | None,
     traits: Mapping[str, Any] | None = None,
     anonymous_id: str | None = None,
 ) -> Message:
@@ -89,17 +89,20 @@ def batch_body(encoded: Sequence[bytes], sent_at: datetime) -> bytes:
 
 
 def _common(
-    type_: str, customer_id: str, message_id: str, at: datetime, consent: Mapping[str, bool]
+    type_: str,
+    customer_id: str,
+    message_id: str,
+    at: datetime,
+    consent: Mapping[str, bool] | None,
 ) -> Message:
+    # Without a word on consent, the write key's policy decides; we claim nothing for anybody.
+    said = {} if consent is None else {"consent": {"categoryPreferences": dict(consent)}}
     return {
         "type": type_,
         "messageId": message_id,
         "userId": customer_id,
         "timestamp": _rfc3339(at),
-        "context": {
-            "library": {"name": "nearline-python"},
-            "consent": {"categoryPreferences": dict(consent)},
-        },
+        "context": {"library": {"name": "nearline-python"}, **said},
     }
 
 

@@ -143,6 +143,8 @@ def play(settings: Settings, picture: Path | None) -> tuple[str, ...]:
         collector_url=f"http://{settings.host}:{settings.collector_http_port}",
         api_url=f"http://{settings.host}:{settings.api_http_port}",
         write_key=any_key(settings.home),
+        # The customer whom we play is of this shop or log, whose events carry these grants.
+        consent={"analytics": True, "personalization": True},
     ) as client:
         story = tell(client, Cast(settings.history, run))
     Console().print(render(story))

@@ -37,7 +37,13 @@ def client_of(
     on_refused: Callable[[Verdict], None] | None = None,
 ) -> Client:
     key = write_key or collector.write_key
-    return Client(collector.url, "http://127.0.0.1:1", key, on_refused=on_refused)
+    return Client(
+        collector.url,
+        "http://127.0.0.1:1",
+        key,
+        {"analytics": True, "personalization": True},
+        on_refused=on_refused,
+    )
 
 
 def test_the_clients_verbs_become_events_that_count(

@@ -125,7 +125,7 @@ def client(service: Service) -> Iterator[Client]:
 
 def client_of(url: str) -> Client:
     backoff = Backoff(first_s=0.001, longest_s=0.01)
-    return Client(url, url, "key-1", backoff=backoff, rng=random.Random(7))
+    return Client(url, url, "key-1", {"analytics": True}, backoff=backoff, rng=random.Random(7))
 
 
 def test_events_travel_as_a_segment_batch_under_the_write_key(

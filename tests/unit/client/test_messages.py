@@ -12,6 +12,12 @@ AT = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 ALLOWED = {"analytics": True, "personalization": True}
 
 
+def test_without_a_word_on_consent_a_message_claims_none() -> None:
+    message = messages.track("c-1", "view_item", message_id="m", at=AT, consent=None)
+
+    assert message["context"] == {"library": {"name": "nearline-python"}}
+
+
 def test_a_look_at_an_item_is_a_segment_track_with_ga4_items() -> None:
     line = messages.item_line("item-7", price=19.9, category="shoes")
 
