@@ -17,7 +17,7 @@ def test_the_generated_code_is_up_to_date_with_the_protos(tmp_path: Path) -> Non
         check=True,
     )
 
-    committed = [path for path in (ROOT / "nearline" / "v1").glob("*_pb2*.py*")]
+    committed = list((ROOT / "nearline" / "v1").glob("*_pb2*.py*"))
     assert len(committed) == 8
     for path in committed:
         assert path.read_text() == (tmp_path / "nearline" / "v1" / path.name).read_text(), path.name
