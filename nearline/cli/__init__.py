@@ -59,12 +59,25 @@ def commands() -> None:
 
 
 def main() -> None:
-    """Run the command line; a NearlineError becomes one sentence and exit code 1."""
+    """Run the command line; what a person can mend becomes one sentence and exit code 1."""
     try:
-        commands()
+        code = commands(standalone_mode=False)
     except NearlineError as error:
         click.secho(str(error), fg="red", err=True)
         sys.exit(1)
+    except click.Abort:
+        click.echo(say("Stopped.", "已停止。"), err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except OSError as error:
+        if not error.filename:
+            raise
+        text = f"{error.filename}: {error.strerror}. Nearline's own folder is NEARLINE_HOME."
+        click.secho(text, fg="red", err=True)
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 __all__ = ["commands", "main"]

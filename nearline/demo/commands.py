@@ -69,7 +69,7 @@ def demo(
 
     from nearline import settings as settings_module
     from nearline.demo.stages import events_stages, forget_if_stale, shop_stages
-    from nearline.embedded.shell import run_until_stopped
+    from nearline.embedded.shell import run_until_stopped, said_when_stopped
     from nearline.embedded.stack import (
         Stack,
         check_ports,
@@ -92,7 +92,11 @@ def demo(
                 say("the demo's history is days old: making it again", "历史已过期，重新生成")
             )
         check_ports(settings)
-        with Stack(settings) as stack:
+        kept = say(
+            "stopping; what is finished is kept: run the same command again to go on",
+            "正在停止；已完成的部分会保留，重新运行同一命令即可继续",
+        )
+        with Stack(settings) as stack, said_when_stopped(kept):
             stack.store()
             prepare(console, stack, stages)
             with console.status(say("starting the live parts", "启动在线部件")):

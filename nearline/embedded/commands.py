@@ -26,17 +26,18 @@ def up(any_port: bool) -> None:
     from rich.console import Console
 
     from nearline import settings as settings_module
-    from nearline.embedded.shell import addresses, run_until_stopped
+    from nearline.embedded.shell import addresses, run_until_stopped, said_when_stopped
     from nearline.embedded.stack import Stack, check_ports, with_free_ports
 
     settings = settings_module.load()
     settings = with_free_ports(settings) if any_port else settings
     check_ports(settings)
     console = Console(stderr=True)
-    with run_until_stopped() as stopped, Stack(settings) as stack:
+    stopping = say("stopping", "正在停止")
+    with run_until_stopped() as stopped, Stack(settings) as stack, said_when_stopped(stopping):
         with console.status(say("starting", "启动中")):
             stack.store()
             stack.live("collector", "worker", "history", "serve")
         console.print(addresses(settings))
         stopped.wait_while(stack.check_running)
-        console.print(say("stopping", "正在停止"))
+        console.print(stopping)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+import click
 from rich.table import Table
 
 from nearline.say import say
@@ -47,6 +48,16 @@ def run_until_stopped() -> Iterator[Waiter]:
         raise SystemExit(130) from None
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def said_when_stopped(text: str) -> Iterator[None]:
+    """On Ctrl-C say `text` at once: stopping every part in order takes seconds."""
+    try:
+        yield
+    except (KeyboardInterrupt, Stopped):
+        click.echo(text, err=True)
+        raise
 
 
 def addresses(settings: Settings) -> Table:
