@@ -38,8 +38,8 @@ class Champion:
 
 def champion(found: Champion) -> Result:
     train = Words(
-        "Train, register and promote: `nearline train`. docs/runbooks/no-champion.md",
-        "训练、注册并上线：`nearline train`。docs/runbooks/no-champion.md",
+        "Train, register and promote: `nearline train --promote`. docs/runbooks/no-champion.md",
+        "训练、注册并上线：`nearline train --promote`。docs/runbooks/no-champion.md",
     )
     if found.problem is not None:
         named = f"bundle {found.version}: " if found.version else ""
