@@ -21,6 +21,7 @@ from pathlib import Path
 import redis
 
 from nearline import __version__, keys
+from nearline.embedded.valkey import dying_with_us
 from nearline.errors import TransientError
 from nearline.say import say
 
@@ -108,7 +109,7 @@ class Preparation:
         self._folder.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         process = subprocess.Popen(  # noqa: S603 - our own command, no shell
-            [sys.executable, "-m", "nearline", *stage.command],
+            dying_with_us([sys.executable, "-m", "nearline", *stage.command]),
             env=dict(self._environ),
             stdout=sys.stderr,  # The story alone speaks on stdout.
         )

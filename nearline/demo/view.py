@@ -105,7 +105,7 @@ def _churn(story: Story) -> RenderableType:
         title_justify="left",
     )
     table.add_column(say("customer", "顾客"))
-    table.add_column(say("within", "期限"), justify="right")
+    table.add_column(say("silent for", "无活动期限"), justify="right")
     table.add_column(say("probability", "概率"), justify="right")
     table.add_column(say("because", "原因"), overflow="fold")
     for customer_id, answer in story.churn:

@@ -1,0 +1,53 @@
+"""`nearline backfill` where nothing runs: it brings the embedded store up, and down again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import redis
+
+from nearline.contracts.event import Event, Line, Purpose
+from nearline.embedded.valkey import EmbeddedValkey, free_port, port_is_free
+from nearline.feast_layout import CUSTOMER_VIEW
+from nearline.history import table_of, write_day_file
+
+
+@pytest.mark.redis
+def test_a_backfill_needs_no_running_store_and_leaves_none(tmp_path: Path) -> None:
+    event = Event(
+        event_id="1",
+        type="track",
+        name="purchase",
+        customer_id="ada",
+        occurred_at_us=1_760_011_200_000_000,
+        known_at_us=1_760_011_200_000_000,
+        source="test",
+        lines=(Line("lamp"),),
+        consent=(Purpose.PERSONALIZATION,),
+    )
+    write_day_file(
+        tmp_path / "history", "2025-10-09", "import-test-0_0_0.parquet", table_of([event])
+    )
+    port = free_port()
+    environ = {"NEARLINE_HOME": str(tmp_path), "NEARLINE_REDIS_PORT": str(port)}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "nearline", "backfill"],
+        env={**os.environ, **environ, "NEARLINE_LANG": "en"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "1 events became 1 customers and 1 items" in done.stdout
+    assert port_is_free("127.0.0.1", port)
+
+    with EmbeddedValkey(tmp_path / "valkey", port) as server:
+        client = redis.Redis.from_url(server.url)
+        assert client.hexists(CUSTOMER_VIEW.key("ada"), CUSTOMER_VIEW.fields["purchases_total"])
+        client.close()
