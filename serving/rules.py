@@ -97,14 +97,14 @@ def _within(
         for place in allowed:
             if len(taken) == size:
                 break
+            if place in taken:
+                continue
             groups = [(share, share.group_of(ranked[place])) for share in shares]
             over = [
                 share.rule
                 for share, group in groups
                 if group and counts.get((share.rule, group), 0) >= share.limit(size)
             ]
-            if place in taken:
-                continue
             if yielded == 0 and over:
                 stopped[place] = over
             if any(share.rule in over for share in shares[yielded:]):

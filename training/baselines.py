@@ -13,7 +13,7 @@ from nearline.transforms.buckets import DAY_US
 from nearline.transforms.customer import KIND_WEIGHT
 from training.datasets import Interactions
 from training.metrics import ranks_of_targets
-from training.sequences import Questions
+from training.sequences import Questions, pairs_apart
 
 # Axes: Q questions, I items, L places in the history (oldest first).
 Scores = npt.NDArray[np.float32]
@@ -79,12 +79,10 @@ def sequential_rules(interactions: Interactions, items: int) -> Scorer:
     """
     pairs_from, pairs_to, weights = [], [], []
     for gap in range(1, _GAP + 1):
-        same = interactions.customer[gap:] == interactions.customer[:-gap]
-        different = interactions.item[gap:] != interactions.item[:-gap]
-        keep = same & different
-        pairs_from.append(interactions.item[:-gap][keep])
-        pairs_to.append(interactions.item[gap:][keep])
-        weights.append(np.full(int(keep.sum()), 1.0 / gap, np.float32))
+        earlier, later = pairs_apart(interactions, gap)
+        pairs_from.append(earlier)
+        pairs_to.append(later)
+        weights.append(np.full(len(earlier), 1.0 / gap, np.float32))
     rules_II = sparse.csr_matrix(
         (np.concatenate(weights), (np.concatenate(pairs_from), np.concatenate(pairs_to))),
         shape=(items, items),

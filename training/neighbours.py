@@ -16,6 +16,7 @@ from scipy import sparse
 from scipy.sparse.linalg import svds
 
 from training.datasets import Interactions
+from training.sequences import pairs_apart
 
 # Axes: I items, D dimensions.
 FloatID = npt.NDArray[np.float32]
@@ -28,9 +29,7 @@ def cooccurrence(interactions: Interactions, items: int) -> sparse.csr_matrix:
     """(I, I), symmetric: 1 / gap for each time two items stand at most five places apart."""
     rows, columns, weights = [], [], []
     for gap in range(1, _GAP + 1):
-        same = interactions.customer[gap:] == interactions.customer[:-gap]
-        keep = same & (interactions.item[gap:] != interactions.item[:-gap])
-        left, right = interactions.item[:-gap][keep], interactions.item[gap:][keep]
+        left, right = pairs_apart(interactions, gap)
         rows += [left, right]
         columns += [right, left]
         weights += [np.full(len(left), 1.0 / gap)] * 2

@@ -75,6 +75,16 @@ def first_meetings(interactions: Interactions) -> npt.NDArray[np.bool_]:
     return marks
 
 
+def pairs_apart(interactions: Interactions, gap: int) -> tuple[Ints, Ints]:
+    """Item rows (earlier, later) that stand `gap` places apart in a customer's sequence.
+
+    Pairs of an item with itself are left out.
+    """
+    earlier, later = interactions.item[:-gap], interactions.item[gap:]
+    keep = (interactions.customer[gap:] == interactions.customer[:-gap]) & (later != earlier)
+    return earlier[keep], later[keep]
+
+
 def windows(interactions: Interactions, length: int, after_us: int = -1) -> Windows:
     """Cut each customer's sequence from its end into pieces of `length` inputs.
 

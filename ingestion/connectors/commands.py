@@ -77,6 +77,7 @@ def import_events(
     from ingestion.connectors import mapping as mapping_module
     from ingestion.connectors.shell import interrupt_on_term
     from ingestion.connectors.view import print_report
+    from ingestion.instants import instant_us
     from nearline import settings as settings_module
     from nearline.clock import SystemClock
 
@@ -86,7 +87,13 @@ def import_events(
     if fault := mapping_module.name_fault(name):
         raise click.BadParameter(fault, param_hint="--name")
     now_us = SystemClock().now_us()
-    newest_us = _instant(shift, now_us) if shift else None
+    newest_us = (
+        instant_us(
+            shift, now_us, option="--shift-newest-to", examples=["2026-11-01T12:00:00+08:00"]
+        )
+        if shift
+        else None
+    )
     words = {
         "fingerprint": say("knowing the file", "识别文件"),
         "rows": say("reading rows", "读取数据"),
@@ -270,23 +277,3 @@ def replay(
             soft_wrap=True,
         )
         raise SystemExit(130)
-
-
-def _instant(text: str, now_us: int) -> int:
-    from datetime import UTC, datetime
-
-    from nearline.clock import micros
-
-    if text == "now":
-        return now_us
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(
-            say(
-                f"{text!r} is no time; expected 2026-11-01T12:00:00+08:00 or now",
-                f"{text!r} 不是时间；应为 2026-11-01T12:00:00+08:00 或 now",
-            ),
-            param_hint="--shift-newest-to",
-        ) from None
-    return micros(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

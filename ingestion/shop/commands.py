@@ -58,6 +58,7 @@ def generate(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+    from ingestion.instants import instant_us
     from ingestion.shop import truth
     from ingestion.shop.generate import Parameters
     from ingestion.shop.generate import generate as write
@@ -70,7 +71,13 @@ def generate(
     if until is None and held and (held.customers, held.items, held.days, held.seed) == asked:
         until_us = held.until_us
     else:
-        until_us = _instant(until or "now", SystemClock().now_us())
+        now_us = SystemClock().now_us()
+        until_us = instant_us(
+            until or "now",
+            now_us - now_us % 60_000_000,  # `now` is a whole minute.
+            option="--until",
+            examples=["2026-11-01", "2026-11-01T12:00:00+08:00"],
+        )
     parameters = Parameters(customers, items, days, seed, until_us)
     there = held is not None and held.fingerprint == parameters.fingerprint
     started = time.monotonic()
@@ -180,24 +187,3 @@ def live(
         )
     Console().print(tally.text(), soft_wrap=True)
     raise SystemExit(0 if tally.accepted or not tally.sent else 1)
-
-
-def _instant(text: str, now_us: int) -> int:
-    """The instant of a date, a time or `now`, on the whole minute."""
-    from datetime import UTC, datetime
-
-    from nearline.clock import micros
-
-    if text == "now":
-        return now_us - now_us % 60_000_000
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(
-            say(
-                f"{text!r} is no time; expected 2026-11-01, 2026-11-01T12:00:00+08:00 or now",
-                f"{text!r} 不是时间；应为 2026-11-01、2026-11-01T12:00:00+08:00 或 now",
-            ),
-            param_hint="--until",
-        ) from None
-    return micros(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

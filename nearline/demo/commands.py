@@ -69,7 +69,7 @@ def demo(
 
     from nearline import settings as settings_module
     from nearline.demo.stages import events_stages, forget_if_stale, shop_stages
-    from nearline.embedded.shell import run_until_stopped, said_when_stopped
+    from nearline.embedded.shell import addresses, run_until_stopped, said_when_stopped
     from nearline.embedded.stack import (
         Stack,
         check_ports,
@@ -103,8 +103,6 @@ def demo(
                 stack.live("collector", "worker", "history", "serve")
             failures = play(settings, picture)
             if not once:
-                from nearline.embedded.shell import addresses
-
                 console.print(addresses(settings))
                 console.print(say("Ctrl-C stops all of it.", "Ctrl-C 停止全部。"))
                 stopped.wait_while(stack.check_running)
