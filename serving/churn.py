@@ -17,8 +17,9 @@ from nearline.errors import StoreUnavailable
 from nearline.online import CustomerReading
 from nearline.transforms import customer
 from nearline.transforms.customer import CUSTOMER_FEATURES, CustomerState
-from serving.bundles import Bundle, ChurnModel, Shelf, features_row, scores_of
+from serving.bundles import Bundle, ChurnModel, Shelf, features_row
 from serving.features import Features
+from serving.rankers import scores_of
 from serving.wording import feature_words
 
 TOP_REASONS = 3

@@ -11,7 +11,7 @@ import numpy as np
 from nearline.errors import TransientError
 from nearline.transforms.customer import CustomerState
 from nearline.transforms.ranking import Candidate, assemble
-from serving.bundles import Shelf, scores_of
+from serving.bundles import Shelf
 
 
 class RankerUnavailable(TransientError):
@@ -61,7 +61,7 @@ class Ranking:
         if not request.candidates:
             return ()
         rows = assemble(request.state, request.candidates, request.item_values, request.as_of_us)
-        scores = scores_of(bundle.ranker, rows)
+        scores = bundle.ranker.scores(rows)
         if not np.isfinite(scores).all():
             raise RankerUnavailable(request.bundle, "its scores are not finite")
         return tuple(scores.tolist())

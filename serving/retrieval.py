@@ -22,8 +22,9 @@ from nearline.transforms import customer, item
 from nearline.transforms.candidates import Candidate, Proposal
 from nearline.transforms.customer import CustomerState
 from nearline.transforms.item import ItemState
-from serving.bundles import Finder, Shelf
+from serving.bundles import Shelf
 from serving.features import Features, PopularItem
+from serving.finder import Finder
 
 # Axes: C candidates, S recent items, D dimensions.
 

@@ -17,7 +17,16 @@ import numpy.typing as npt
 from nearline import __version__
 from nearline.clock import utc
 from nearline.contracts import bundle as contract
-from nearline.contracts.bundle import ChurnSpec, EncoderSpec, Manifest
+from nearline.contracts.bundle import (
+    RANKER_FILES,
+    EncoderSpec,
+    Lineage,
+    Manifest,
+    RankerFormat,
+    RankerSpec,
+    ScoreSpec,
+    Task,
+)
 from nearline.transforms.customer import CUSTOMER_FEATURES
 from nearline.transforms.item import ITEM_FEATURES
 from nearline.transforms.ranking import RANKER_FEATURES
@@ -41,6 +50,7 @@ class Learnt:
     ranker: Any | None
     churn: Sequence[ChurnModel]
     metrics: dict[str, float]
+    lineage: Lineage
 
 
 def write(directory: Path, learnt: Learnt, card: str, created_at_us: int) -> Manifest:
@@ -66,7 +76,7 @@ def write(directory: Path, learnt: Learnt, card: str, created_at_us: int) -> Man
     )
     _write_json(directory / contract.POPULAR, list(learnt.popular))
     if learnt.ranker is not None:
-        learnt.ranker.save_model(directory / contract.RANKER)
+        learnt.ranker.save_model(directory / RANKER_FILES[RankerFormat.XGBOOST])
     for model in learnt.churn:
         model.booster.save_model(directory / f"{model.name}.ubj")
     _write_json(
@@ -74,6 +84,9 @@ def write(directory: Path, learnt: Learnt, card: str, created_at_us: int) -> Man
     )
     (directory / "card.md").write_text(card)
     lists = [list(CUSTOMER_FEATURES), list(ITEM_FEATURES), list(RANKER_FEATURES)]
+    ranker = RankerSpec(
+        RankerFormat.XGBOOST, RANKER_FILES[RankerFormat.XGBOOST], list(RANKER_FEATURES)
+    )
     contract.write_manifest(
         directory,
         Manifest(
@@ -82,17 +95,19 @@ def write(directory: Path, learnt: Learnt, card: str, created_at_us: int) -> Man
             data_to=_rfc3339(dataset.to_us),
             items=len(dataset.items),
             encoder=EncoderSpec(learnt.encoder.length, vectors.shape[1]),
+            ranker=ranker if learnt.ranker is not None else None,
             customer_features=lists[0],
             item_features=lists[1],
             ranker_features=lists[2],
             features_hash=contract.features_hash(*lists),
-            churn=[
-                ChurnSpec(model.name, model.horizon_days, f"{model.name}.ubj")
+            scores=[
+                ScoreSpec(model.name, Task.CHURN, model.horizon_days, f"{model.name}.ubj", lists[0])
                 for model in learnt.churn
             ],
             metrics={name: value for name, value in learnt.metrics.items() if isfinite(value)},
             libraries={name: version(name) for name in _LIBRARIES},
             code_version=code_version(),
+            lineage=learnt.lineage,
             digests=contract.digests_of(directory),
         ),
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nearline import offline
 from nearline.clock import Clock
-from nearline.contracts.bundle import CHAMPION
+from nearline.contracts.bundle import CHAMPION, Lineage
 from nearline.say import say
 from nearline.settings import Settings
 from training import bundle, card, datasets, pipeline, promotion
@@ -54,6 +54,10 @@ def train(settings: Settings, config: TrainingConfig, clock: Clock, bars: Bars) 
         checkpoints=settings.home / "checkpoints",
         threads=threads,
         left_at_us=left_at_us(settings.truth),
+        lineage=Lineage(
+            recipe=config.name,
+            history_fingerprint=offline.fingerprint(settings.history).decode(),
+        ),
         watch=bars,
     )
     bars.stage(say("bundle and registry", "打包与注册"), 2)
@@ -71,7 +75,7 @@ def train(settings: Settings, config: TrainingConfig, clock: Clock, bars: Bars) 
                 "recipe": config.name,
                 "code_version": manifest.code_version,
                 "features_hash": manifest.features_hash,
-                "history_fingerprint": offline.fingerprint(settings.history).decode(),
+                "history_fingerprint": manifest.lineage.history_fingerprint,
             },
         )
     bars.step(note=say(f"version {version}", f"版本 {version}"))

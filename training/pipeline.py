@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from nearline.contracts.bundle import Lineage
 from nearline.say import say
 from nearline.transforms.buckets import HOUR_US
 from training import baselines, churn, encoder, ranker
@@ -68,6 +69,7 @@ def run(
     checkpoints: Path,
     threads: int,
     left_at_us: Mapping[str, int] | None,
+    lineage: Lineage,
     watch: Watch,
 ) -> tuple[Learnt, Journal]:
     """Learn everything; raises NotEnoughHistory when there is nothing to learn from.
@@ -83,7 +85,7 @@ def run(
     popular = baselines.popular_items(
         dataset.interactions, dataset.to_us, config.popular_days, config.popular_items
     )
-    learnt = Learnt(dataset, served, popular, booster, models, journal.metrics)
+    learnt = Learnt(dataset, served, popular, booster, models, journal.metrics, lineage)
     return learnt, journal
 
 

@@ -1,28 +1,30 @@
 """Contract 5: the bundle, the only thing that passes from training to serving.
 
 A bundle is a directory of data files under one manifest that names each with its digest.
-Nothing in it can execute code: ONNX, FAISS, XGBoost UBJ and JSON only.
+Nothing in it can execute code: ONNX, FAISS, XGBoost UBJ, LightGBM text, arrays and JSON only.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from enum import StrEnum
 from pathlib import Path
 
 import msgspec
 
 from nearline.errors import PermanentError
 
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2
 MANIFEST = "manifest.json"
 ENCODER = "encoder.onnx"
 INDEX = "index.faiss"
 ITEMS = "items.json"  # [[item_id, category, price_cents, first_seen_us], ...]; row = item_index
 POPULAR = "popular.json"  # item_index, most popular first
-RANKER = "ranker.ubj"
+COVISITS = "covisits.npz"  # see `transforms.covisits`; read with allow_pickle=False
+CONTENT = "content.json"  # see `transforms.content`
 CALIBRATION = "calibration.json"  # {"churn_14d": {"x": [...], "y": [...]}, ...}
-ALLOWED_SUFFIXES = {".onnx", ".faiss", ".json", ".ubj", ".md"}
+ALLOWED_SUFFIXES = {".onnx", ".faiss", ".json", ".npz", ".ubj", ".txt", ".md"}
 REGISTERED_MODEL = "nearline"
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 
@@ -49,12 +51,68 @@ class EncoderSpec(msgspec.Struct, frozen=True):
     dimension: int
 
 
-class ChurnSpec(msgspec.Struct, frozen=True):
-    """One churn model: its file, and its horizon in days without any event."""
+class IndexSpec(msgspec.Struct, frozen=True):
+    """The kind of index, and the share of the exact 100 nearest items that it finds.
+
+    `recall_at_100` was measured with vectors of real customers; an exact index has 1.
+    """
+
+    kind: str = "flat"  # or "hnsw"
+    recall_at_100: float = 1.0
+
+
+class RankerFormat(StrEnum):
+    """In which form a ranker's trees or layers are kept. None of them can execute code."""
+
+    XGBOOST = "xgboost"
+    LIGHTGBM = "lightgbm"
+    ONNX = "onnx"
+
+
+RANKER_FILES = {  # The name tells the form, so that people see it too.
+    RankerFormat.XGBOOST: "ranker.ubj",
+    RankerFormat.LIGHTGBM: "ranker.txt",
+    RankerFormat.ONNX: "ranker.onnx",
+}
+
+
+class RankerSpec(msgspec.Struct, frozen=True):
+    """A ranker and its inputs: names out of the manifest's `ranker_features`, in its own order.
+
+    It answers one score per row, float32, higher is better. ONNX: one input (batch, F) float32,
+    the first output holds the scores, (batch,) or (batch, 1).
+    """
+
+    format: RankerFormat
+    file: str
+    features: list[str]
+
+
+class Task(StrEnum):
+    """What a score says about a customer."""
+
+    CHURN = "churn"  # silence over the whole horizon
+    REPURCHASE = "repurchase"  # at least one more purchase within it
+    CATEGORY_DEMAND = "category_demand"  # a purchase of one category within it
+
+
+class ScoreSpec(msgspec.Struct, frozen=True):
+    """One calibrated probability: trees (.ubj), their inputs in order, and the horizon."""
 
     name: str
+    task: Task
     horizon_days: int
     file: str
+    features: list[str]
+
+
+class Lineage(msgspec.Struct, frozen=True):
+    """Where a bundle comes from. Empty strings where there is nothing to name."""
+
+    recipe: str = ""
+    history_fingerprint: str = ""  # of the files of history that were read
+    parent: str = ""  # version whose models this one went on from, or whose parts it borrowed
+    brought_by: str = ""  # who registered a part from outside, and which, such as "ann: ranker"
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,14 +123,17 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     data_to: str  # and the last
     items: int
     encoder: EncoderSpec
+    index: IndexSpec = IndexSpec()
+    ranker: RankerSpec | None = None
     customer_features: list[str]
     item_features: list[str]
-    ranker_features: list[str]
+    ranker_features: list[str]  # all that serving can assemble; a ranker may use some
     features_hash: str  # of the three lists; see `features_hash`
-    churn: list[ChurnSpec]
+    scores: list[ScoreSpec] = msgspec.field(default_factory=list)
     metrics: dict[str, float]
     libraries: dict[str, str]
     code_version: str
+    lineage: Lineage = Lineage()
     digests: dict[str, str]  # file -> sha256, for every file but the manifest
     manifest_version: int = MANIFEST_VERSION
 
@@ -121,12 +182,17 @@ def verify(directory: Path, name: str) -> Manifest:
             raise BundleRefused(name, f"{file} is not a kind of file that a bundle may hold")
         if found.get(file) != digest:
             raise BundleRefused(name, f"{file} is missing or was changed after it was sealed")
-    for model in manifest.churn:
-        if model.file not in manifest.digests:
-            raise BundleRefused(
-                name, f"it names {model.file} for {model.name} but does not hold it"
-            )
+    needed = {model.name: model.file for model in manifest.scores}
+    if manifest.ranker is not None:
+        needed["ranker"] = manifest.ranker.file
+    for what, file in needed.items():
+        if file not in manifest.digests:
+            raise BundleRefused(name, f"it names {file} for {what} but does not hold it")
     lists = (manifest.customer_features, manifest.item_features, manifest.ranker_features)
     if features_hash(*lists) != manifest.features_hash:
         raise BundleRefused(name, "its feature lists do not match their hash")
+    if manifest.ranker is not None:
+        odd = sorted(set(manifest.ranker.features) - set(manifest.ranker_features))
+        if odd:
+            raise BundleRefused(name, f"its ranker asks for unknown features: {odd[:5]}")
     return manifest

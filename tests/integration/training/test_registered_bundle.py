@@ -53,7 +53,7 @@ def test_a_run_registers_one_verified_bundle_as_challenger(
     assert manifest.items == 40
     assert manifest.encoder.history_length == 20
     assert manifest.ranker_features == list(RANKER_FEATURES)
-    assert [(spec.name, spec.horizon_days) for spec in manifest.churn] == [
+    assert [(spec.name, spec.horizon_days) for spec in manifest.scores] == [
         ("churn_7d", 7),
         ("churn_14d", 14),
     ]

@@ -7,9 +7,10 @@ import pytest
 from nearline.contracts.bundle import (
     MANIFEST,
     BundleRefused,
-    ChurnSpec,
     EncoderSpec,
     Manifest,
+    ScoreSpec,
+    Task,
     digests_of,
     features_hash,
     verify,
@@ -30,7 +31,6 @@ def sealed(folder: Path, **changes: object) -> Path:
         "item_features": lists[1],
         "ranker_features": lists[2],
         "features_hash": features_hash(*lists),
-        "churn": [],
         "metrics": {},
         "libraries": {},
         "code_version": "test",
@@ -72,11 +72,11 @@ def test_feature_lists_that_do_not_match_their_hash_are_refused(tmp_path: Path) 
         verify(sealed(tmp_path, features_hash="0" * 16), "7")
 
 
-def test_a_churn_model_that_is_named_but_not_held_is_refused(tmp_path: Path) -> None:
-    named = [ChurnSpec("churn_14d", 14, "churn_14d.ubj")]
+def test_a_model_that_is_named_but_not_held_is_refused(tmp_path: Path) -> None:
+    named = [ScoreSpec("churn_14d", Task.CHURN, 14, "churn_14d.ubj", ["views_1h"])]
 
     with pytest.raises(BundleRefused, match=r"churn_14d\.ubj"):
-        verify(sealed(tmp_path, churn=named), "7")
+        verify(sealed(tmp_path, scores=named), "7")
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"items": "many"}'])

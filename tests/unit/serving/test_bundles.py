@@ -38,7 +38,14 @@ def test_a_stage_loads_only_its_part(bundle_folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "file", [contract.ENCODER, contract.INDEX, contract.ITEMS, contract.RANKER, "churn_14d.ubj"]
+    "file",
+    [
+        contract.ENCODER,
+        contract.INDEX,
+        contract.ITEMS,
+        contract.RANKER_FILES[contract.RankerFormat.XGBOOST],
+        "churn_14d.ubj",
+    ],
 )
 def test_a_file_changed_after_sealing_is_refused(copy: Path, file: str) -> None:
     data = bytearray((copy / file).read_bytes())

@@ -67,7 +67,7 @@ def write(folder: Path, *, seed: int = 0, ranker: bool = True, encoder: str = "s
     (folder / contract.POPULAR).write_text(json.dumps(popular))
     if ranker:
         _train(generator, len(RANKER_FEATURES), "reg:squarederror").save_model(
-            folder / contract.RANKER
+            folder / contract.RANKER_FILES[contract.RankerFormat.XGBOOST]
         )
     specs = []
     for days in (14, 45):
@@ -75,13 +75,19 @@ def write(folder: Path, *, seed: int = 0, ranker: bool = True, encoder: str = "s
         _train(generator, len(CUSTOMER_FEATURES), "binary:logistic").save_model(
             folder / f"{name}.ubj"
         )
-        specs.append(contract.ChurnSpec(name, days, f"{name}.ubj"))
+        specs.append(
+            contract.ScoreSpec(
+                name, contract.Task.CHURN, days, f"{name}.ubj", list(CUSTOMER_FEATURES)
+            )
+        )
     curve = {"x": [0.0, 0.5, 1.0], "y": [0.1, 0.4, 0.9]}
     (folder / contract.CALIBRATION).write_text(json.dumps({spec.name: curve for spec in specs}))
     return seal(folder, specs)
 
 
-def seal(folder: Path, specs: list[contract.ChurnSpec]) -> Path:
+def seal(folder: Path, specs: list[contract.ScoreSpec]) -> Path:
+    file = contract.RANKER_FILES[contract.RankerFormat.XGBOOST]
+    ranker = contract.RankerSpec(contract.RankerFormat.XGBOOST, file, list(RANKER_FEATURES))
     lists = [list(CUSTOMER_FEATURES), list(ITEM_FEATURES), list(RANKER_FEATURES)]
     contract.write_manifest(
         folder,
@@ -91,11 +97,12 @@ def seal(folder: Path, specs: list[contract.ChurnSpec]) -> Path:
             data_to="2026-11-20T00:00:00Z",
             items=ITEMS,
             encoder=contract.EncoderSpec(LENGTH, DIMENSION),
+            ranker=ranker if (folder / file).is_file() else None,
             customer_features=lists[0],
             item_features=lists[1],
             ranker_features=lists[2],
             features_hash=contract.features_hash(*lists),
-            churn=specs,
+            scores=specs,
             metrics={},
             libraries={},
             code_version="test",

@@ -1,0 +1,1 @@
+"""Published comparisons, run again: ours beside the published figures and the simple models."""
