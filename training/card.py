@@ -10,7 +10,7 @@ from nearline.transforms.ranking import SOURCES
 from training.bundle import code_version
 from training.config import TrainingConfig
 from training.datasets import Dataset
-from training.pipeline import Journal
+from training.journal import Journal
 
 TEMPLATE = Path(__file__).parents[1] / "mlflow" / "cards" / "bundle.md"
 

@@ -18,7 +18,7 @@ from nearline.contracts.bundle import (
     Manifest,
 )
 from nearline.errors import PermanentError
-from training.pipeline import Journal
+from training.journal import Journal
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.unit.training.histories import two_tastes, write
-from training import baselines, encoder, pipeline
+from training import baselines, encoder, encoder_stage
 from training.config import EncoderConfig
 from training.datasets import Dataset, read
 from training.encoder_export import export
@@ -146,11 +146,11 @@ def test_a_checkpoint_of_other_code_is_not_taken_up(
     shop: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = tmp_path / "encoder_model.py"
-    monkeypatch.setattr(pipeline, "_LEARNS", (code,))
+    monkeypatch.setattr(encoder_stage, "_LEARNS", (code,))
     names = set()
     for text in ("blocks = 1", "blocks = 2"):
         code.write_text(text)
-        names |= {pipeline.fingerprint(shop, quick()) for _ in range(2)}
+        names |= {encoder_stage.fingerprint(shop, quick()) for _ in range(2)}
 
     assert len(names) == 2
 

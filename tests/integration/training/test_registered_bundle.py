@@ -205,7 +205,7 @@ def test_an_alias_in_a_registry_without_bundles_points_nowhere(tmp_path: Path) -
 
 
 def _register(registered: Registry, bundle: Path) -> str:
-    from training.pipeline import Journal
+    from training.journal import Journal
 
     manifest = verify(bundle, "fixture")
     assert digests_of(bundle) == manifest.digests

@@ -1,0 +1,38 @@
+"""What the stages of a training run share: whom they tell, and what they leave behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from nearline.say import say
+
+
+class Watch(Protocol):
+    """Whoever looks on while training runs."""
+
+    def stage(self, title: str, total: int) -> None: ...
+
+    def step(self, advance: int = 1, note: str = "") -> None: ...
+
+    def tell(self, sentence: str) -> None: ...
+
+
+@dataclass
+class Journal:
+    """What a run leaves besides its models: figures, curves and what was left out."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    curve: list[dict[str, float]] = field(default_factory=list)  # the encoder's, by epoch
+    left_out: list[str] = field(default_factory=list)
+
+    def leave_out(self, sentence: str, watch: Watch) -> None:
+        """Remember and tell what the history could not teach, and why."""
+        self.left_out.append(sentence)
+        watch.tell(say(f"Left out: {sentence}.", f"略过：{sentence}。"))
+
+
+def quantile(values: Sequence[int], share: float) -> int:
+    """The value below which a share of all lies; 0 without any."""
+    return sorted(values)[int(share * (len(values) - 1))] if values else 0

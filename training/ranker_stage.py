@@ -1,0 +1,100 @@
+"""The ranker of a run: lessons from moments after T1, a trial on moments after T2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nearline.say import say
+from nearline.transforms.buckets import HOUR_US
+from training import baselines, encoder, ranker
+from training.config import TrainingConfig
+from training.datasets import Dataset, Split
+from training.encoder_model import Encoder
+from training.encoder_stage import Encoders
+from training.journal import Journal, Watch, quantile
+from training.label_points import Point, points
+from training.ranking_rows import ask, lessons, rows_of
+from training.retrieval import Retriever
+from training.states import States
+
+_FEWEST_LESSONS = 20  # Questions that the ranker needs to learn from, and half to stop by.
+
+
+def learn(
+    dataset: Dataset,
+    parts: Split,
+    states: States,
+    encoders: Encoders,
+    config: TrainingConfig,
+    threads: int,
+    watch: Watch,
+    journal: Journal,
+) -> Any | None:
+    shape, seed = config.ranker, config.seed
+    moments = _moments(dataset, parts.train_until_us, parts.validate_until_us, config, test=False)
+    watch.stage(say("ranker: features as of each moment", "排序：按时间点取特征"), 3)
+    retriever = _retriever(encoders.first, dataset, parts.train_until_us, config)
+    asked = ask(moments, dataset, retriever, states)
+    watch.step()
+    later_us = quantile([one.as_of_us for one in asked], 1.0 - shape.validation_share)
+    window_us = int(shape.label_hours * HOUR_US)
+    teach = [one for one in asked if one.as_of_us + window_us <= later_us]
+    stop = [one for one in asked if one.as_of_us > later_us]
+    teach = lessons(teach, shape.negatives_per_point, seed)
+    stop = lessons(stop, shape.negatives_per_point, seed)
+    if len(teach) < _FEWEST_LESSONS or len(stop) < _FEWEST_LESSONS // 2:
+        journal.leave_out(
+            f"the ranker: it needs {_FEWEST_LESSONS} moments at which retrieval named what was "
+            f"met next, and found {len(teach)} to learn from and {len(stop)} to stop by",
+            watch,
+        )
+        return None
+    train, validation = rows_of(teach, states), rows_of(stop, states)
+    watch.step()
+    booster = ranker.fit(train, validation, shape, seed, threads)
+    retriever = _retriever(encoders.judged, dataset, parts.validate_until_us, config)
+    moments = _moments(dataset, parts.validate_until_us, parts.test_until_us, config, test=True)
+    test = ask(moments, dataset, retriever, states)
+    journal.metrics["ranker_train_questions"] = float(len(teach))
+    journal.metrics["ranker_test_questions"] = float(len(test))
+    if test:
+        rows = rows_of(test, states)
+        verdict = ranker.judge(test, ranker.scores(booster, rows), rows, seed)
+        journal.metrics |= {f"rank_{name}_ndcg_at_10": v for name, v in verdict.ndcg.items()}
+        names = ("ranker_lead", "ranker_lead_low", "ranker_lead_high")
+        journal.metrics |= dict(zip(names, verdict.lead, strict=True))
+        watch.step(
+            note=f"NDCG@10 {verdict.ndcg['ranker']:.4f}, best source "
+            f"{verdict.best_source} {verdict.ndcg[verdict.best_source]:.4f}"
+        )
+    return booster
+
+
+def _moments(
+    dataset: Dataset, after_us: int, until_us: int, config: TrainingConfig, *, test: bool
+) -> list[Point]:
+    shape = config.ranker
+    return points(
+        dataset.interactions,
+        after_us,
+        until_us,
+        hours=shape.label_hours,
+        per_customer=shape.points_per_customer,
+        limit=shape.test_points if test else shape.train_points,
+        seed=config.seed,
+    )
+
+
+def _retriever(
+    model: Encoder, dataset: Dataset, until_us: int, config: TrainingConfig
+) -> Retriever:
+    return Retriever.of(
+        lambda items, kinds: encoder.query_vectors(model, items, kinds),
+        encoder.item_vectors(model),
+        dataset,
+        until_us,
+        popular=baselines.popular_items(
+            dataset.interactions, until_us, config.popular_days, config.popular_items
+        ),
+        history_length=config.encoder.history_length,
+    )
