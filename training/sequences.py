@@ -85,13 +85,17 @@ def pairs_apart(interactions: Interactions, gap: int) -> tuple[Ints, Ints]:
     return earlier[keep], later[keep]
 
 
-def windows(interactions: Interactions, length: int, after_us: int = -1) -> Windows:
+def windows(
+    interactions: Interactions, length: int, after_us: int = -1, *, repeats: bool = False
+) -> Windows:
     """Cut each customer's sequence from its end into pieces of `length` inputs.
 
-    Only first meetings that occurred after `after_us` are targets; windows without any are
-    dropped.
+    Only first meetings that occurred after `after_us` are targets, or with `repeats` every
+    interaction after it; windows without any are dropped.
     """
-    new = first_meetings(interactions) & (interactions.occurred_at_us > after_us)
+    new = interactions.occurred_at_us > after_us
+    if not repeats:
+        new = new & first_meetings(interactions)
     items, kinds, targets = [], [], []
     for _, start, end in interactions.ranges():
         last = end - 1  # The last interaction is only ever a target.
@@ -100,9 +104,9 @@ def windows(interactions: Interactions, length: int, after_us: int = -1) -> Wind
             wanted = new[first + 1 : last + 1]
             if wanted.any():
                 following = interactions.item[first + 1 : last + 1] + 1
-                items.append(_padded(interactions.item[first:last] + 1, length))
-                kinds.append(_padded(interactions.kind[first:last], length))
-                targets.append(_padded(np.where(wanted, following, 0), length))
+                items.append(padded(interactions.item[first:last] + 1, length))
+                kinds.append(padded(interactions.kind[first:last], length))
+                targets.append(padded(np.where(wanted, following, 0), length))
             last = first
     if not items:
         empty = np.zeros((0, length), np.int64)
@@ -133,8 +137,8 @@ def questions(
     kinds = np.zeros((len(found), length), np.int64)
     for row, (_, start, before) in enumerate(found):
         first = max(start, before - length)
-        items[row] = _padded(interactions.item[first:before] + 1, length)
-        kinds[row] = _padded(interactions.kind[first:before], length)
+        items[row] = padded(interactions.item[first:before] + 1, length)
+        kinds[row] = padded(interactions.kind[first:before], length)
     places = np.array([place for place, _, _ in found], np.int64)
     return Questions(
         items,
@@ -145,7 +149,8 @@ def questions(
     )
 
 
-def _padded(values: Ints, length: int) -> Ints:
+def padded(values: Ints, length: int) -> Ints:
+    """(length,): the values at the end, zeros before them."""
     row = np.zeros(length, np.int64)
     if len(values):
         row[length - len(values) :] = values
