@@ -26,6 +26,9 @@ class Journal:
     metrics: dict[str, float] = field(default_factory=dict)
     curve: list[dict[str, float]] = field(default_factory=list)  # the encoder's, by epoch
     left_out: list[str] = field(default_factory=list)
+    curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    """Of each score by its name, what plots need: `chance` stated and share `seen` by bin of
+    calibration; and over `alert_rate`, `recall` and `precision`. Lists of equal length in pairs."""
 
     def leave_out(self, sentence: str, watch: Watch) -> None:
         """Remember and tell what the history could not teach, and why."""
