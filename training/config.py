@@ -84,6 +84,16 @@ class ChurnConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class LifetimeConfig:
+    """What customers will still buy: BG/NBD and Gamma-Gamma."""
+
+    holdout_share: float = 1 / 3
+    """The newest share of the history's days, foretold from the older ones to judge by."""
+    min_customers: int = 50
+    """Customers that must have bought in the older part; with fewer it is left out."""
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingConfig:
     """One whole training run. `name` is the recipe's."""
 
@@ -93,6 +103,7 @@ class TrainingConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     ranker: RankerConfig = field(default_factory=RankerConfig)
     churn: ChurnConfig = field(default_factory=ChurnConfig)
+    lifetime: LifetimeConfig = field(default_factory=LifetimeConfig)
     popular_items: int = 200
     popular_days: float = 7.0
 

@@ -1,0 +1,1 @@
+"""What a customer will still buy, and what that is worth."""
