@@ -60,6 +60,18 @@ class RankerConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class CovisitConfig:
+    """Which items followed which: see `training.covisits`."""
+
+    neighbours: int = 20
+    """Followers kept per item and pair of events."""
+    places: int = 10
+    """How far apart two interactions may stand in a customer's sequence."""
+    half_life_days: float = 30.0
+    """After this time a pair counts half."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChurnConfig:
     """The churn models: silence for the whole horizon, among customers lately active."""
 
@@ -101,6 +113,7 @@ class TrainingConfig:
     seed: int = 20_261_121
     split: SplitConfig = field(default_factory=SplitConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    covisits: CovisitConfig = field(default_factory=CovisitConfig)
     ranker: RankerConfig = field(default_factory=RankerConfig)
     churn: ChurnConfig = field(default_factory=ChurnConfig)
     lifetime: LifetimeConfig = field(default_factory=LifetimeConfig)
