@@ -152,6 +152,28 @@ def parse_customer(partition: int, reply: Sequence[bytes | None]) -> CustomerRea
     return CustomerReading(customer_state(row), known_at_us, position)
 
 
+@dataclass(frozen=True, slots=True)
+class ItemReading:
+    """One item as the hot path reads it.
+
+    `sequences` holds, for each partition, the stream id of the newest event folded in, None
+    where there is none: together they say exactly which events the state is made of.
+    """
+
+    state: ItemState
+    sequences: tuple[bytes | None, ...]
+
+
+def item_fields(partitions: int) -> list[bytes]:
+    """What the hot path must HMGET of an item: events of any partition may be in its row."""
+    return [*map(sequence_field, range(partitions)), *ITEM_VIEW.read_fields]
+
+
+def parse_item_reading(partitions: int, reply: Sequence[bytes | None]) -> ItemReading:
+    """The reply to `item_fields`; an unknown item reads as an empty state."""
+    return ItemReading(parse_item(reply[partitions:]), tuple(reply[:partitions]))
+
+
 def parse_item(reply: Sequence[bytes | None]) -> ItemState:
     """The reply to `ITEM_VIEW.read_fields`; an unknown item reads as an empty state."""
     decoded = ITEM_VIEW.decode(reply)
@@ -166,13 +188,16 @@ __all__ = [
     "CommitResult",
     "CustomerReading",
     "Held",
+    "ItemReading",
     "commit_args",
     "customer_columns",
     "customer_fields",
     "held_fields",
     "item_columns",
+    "item_fields",
     "parse_customer",
     "parse_held",
     "parse_item",
+    "parse_item_reading",
     "replace_args",
 ]

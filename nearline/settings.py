@@ -39,6 +39,10 @@ class Settings:
     history_flush_events: int = 20_000
     features_timeout_ms: float = 100.0
     """Longest time that an answer waits for a customer's features, and again for the items'."""
+    challenger_share: float = 0.0
+    """Share of customers whom the challenger answers, 0 to 1; who asks for it gets it anyway."""
+    served_sample: float = 0.01
+    """Share of answers whose feature vectors are kept, 0 to 1 (`nearline skew`)."""
     log_retention_days: float = 7.0
     """How long the log keeps events that history holds already."""
 
@@ -56,6 +60,11 @@ class Settings:
     def history(self) -> Path:
         """Parquet of accepted events: day=YYYY-MM-DD/*.parquet."""
         return self.home / "history"
+
+    @property
+    def served(self) -> Path:
+        """Parquet of feature vectors as rankers saw them: day=YYYY-MM-DD/*.parquet."""
+        return self.home / "served"
 
     @property
     def offline(self) -> Path:

@@ -22,8 +22,14 @@ from nearline import keys
 from nearline.contracts.position import partition_of
 from nearline.errors import StoreUnavailable
 from nearline.feast_layout import CUSTOMER_VIEW, ITEM_VIEW
-from nearline.online import CustomerReading, customer_fields, parse_customer, parse_item
-from nearline.transforms.item import ItemState
+from nearline.online import (
+    CustomerReading,
+    ItemReading,
+    customer_fields,
+    item_fields,
+    parse_customer,
+    parse_item_reading,
+)
 
 SILENCES, REST_S = 3, 1.0
 
@@ -48,7 +54,7 @@ class Features(Protocol):
 
     async def customer(self, customer_id: str) -> CustomerReading: ...
 
-    async def items(self, item_ids: Sequence[str]) -> list[ItemState]: ...
+    async def items(self, item_ids: Sequence[str]) -> list[ItemReading]: ...
 
     async def popular(self) -> tuple[PopularItem, ...]: ...
 
@@ -71,6 +77,7 @@ class RedisFeatures:
     ) -> None:
         self._client = client
         self._partitions = partitions
+        self._item_fields = item_fields(partitions)
         self._timeout_s = timeout_ms / 1_000
         self._rest_s = rest_s
         self._silences, self._rests_until_s = 0, 0.0
@@ -82,15 +89,16 @@ class RedisFeatures:
         reply = await self._within(lambda: self._client.hmget(key, fields))  # type: ignore[arg-type,return-value]
         return _readable(lambda: parse_customer(partition, reply))
 
-    async def items(self, item_ids: Sequence[str]) -> list[ItemState]:
-        """The states of many items in one round trip, in step with `item_ids`."""
+    async def items(self, item_ids: Sequence[str]) -> list[ItemReading]:
+        """Many items in one round trip, in step with `item_ids`."""
         if not item_ids:
             return []
         pipeline = self._client.pipeline(transaction=False)
         for item_id in item_ids:
-            pipeline.hmget(ITEM_VIEW.key(item_id), ITEM_VIEW.read_fields)  # type: ignore[arg-type]
+            pipeline.hmget(ITEM_VIEW.key(item_id), self._item_fields)  # type: ignore[arg-type]
         replies = await self._within(pipeline.execute)
-        return _readable(lambda: [parse_item(reply) for reply in replies])
+        partitions = self._partitions
+        return _readable(lambda: [parse_item_reading(partitions, reply) for reply in replies])
 
     async def popular(self) -> tuple[PopularItem, ...]:
         """The popular items that the last backfill wrote, best first; empty where none did."""

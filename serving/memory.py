@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 from nearline.contracts.event import Event
 from nearline.contracts.position import LogPosition, partition_of
 from nearline.errors import StoreUnavailable
-from nearline.online import CustomerReading
+from nearline.online import CustomerReading, ItemReading
 from nearline.transforms import customer, item
-from nearline.transforms.item import ItemState
 from serving.features import PopularItem
 
 
@@ -22,7 +21,7 @@ class MemoryFeatures:
         self.down = False
         self.items_down = False
         self._customers: dict[str, CustomerReading] = {}
-        self._items: dict[str, ItemState] = {}
+        self._items: dict[str, ItemReading] = {}
         self._sequence = 0
 
     def fold(self, events: Iterable[Event]) -> None:
@@ -37,17 +36,20 @@ class MemoryFeatures:
                 LogPosition(partition, self._sequence, 0),
             )
             for item_id, state in item.states_of(event).items():
-                self._items[item_id] = self._items.get(item_id, item.EMPTY) + state
+                seen = self._items.get(item_id, _UNKNOWN)
+                sequences = list(seen.sequences or [None] * self.partitions)
+                sequences[partition] = b"%d-0" % self._sequence
+                self._items[item_id] = ItemReading(seen.state + state, tuple(sequences))
 
     async def customer(self, customer_id: str) -> CustomerReading:
         await self.ping()
         return self._customers.get(customer_id, _STRANGER)
 
-    async def items(self, item_ids: Sequence[str]) -> list[ItemState]:
+    async def items(self, item_ids: Sequence[str]) -> list[ItemReading]:
         await self.ping()
         if self.items_down:
             raise StoreUnavailable("memory", "this process", "switched off for items")
-        return [self._items.get(item_id, item.EMPTY) for item_id in item_ids]
+        return [self._items.get(item_id, _UNKNOWN) for item_id in item_ids]
 
     async def popular(self) -> tuple[PopularItem, ...]:
         await self.ping()
@@ -59,3 +61,4 @@ class MemoryFeatures:
 
 
 _STRANGER = CustomerReading(customer.EMPTY, 0, None)
+_UNKNOWN = ItemReading(item.EMPTY, ())

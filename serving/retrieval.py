@@ -16,7 +16,7 @@ import numpy as np
 
 from nearline.contracts.answer import Degradation
 from nearline.errors import StoreUnavailable
-from nearline.online import CustomerReading
+from nearline.online import CustomerReading, ItemReading
 from nearline.transforms import candidates as merging
 from nearline.transforms import customer, item
 from nearline.transforms.candidates import Candidate, Proposal
@@ -43,6 +43,7 @@ class RetrievalRequest:
     customer_id: str
     excluded: tuple[str, ...]
     as_of_us: int
+    challenger: bool = False  # let the challenger answer, where one is loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,8 @@ class Retrieved:
     item_values: tuple[Mapping[str, float], ...]
     dropped: Mapping[str, int]
     degraded: tuple[Degradation, ...]
+    item_sequences: tuple[tuple[bytes | None, ...], ...] = ()
+    """What each option's item state is made of, in step (`nearline.online.ItemReading`)."""
 
 
 class RetrievalPort(Protocol):
@@ -86,7 +89,7 @@ class RetrievalPort(Protocol):
 
 
 class Retrieval:
-    """Reads features and finds candidates with the current bundle, or without any."""
+    """Reads features and finds candidates with the bundle that a request is due, or without any."""
 
     def __init__(self, features: Features, shelf: Shelf) -> None:
         self._features = features
@@ -100,7 +103,7 @@ class Retrieval:
             return await self._retrieve(request)
 
     async def _retrieve(self, request: RetrievalRequest) -> Retrieved:
-        bundle = self._shelf.current  # One request, one bundle.
+        bundle = self._shelf.answering(request.challenger)  # One request, one bundle.
         degraded: list[Degradation] = []
         try:
             reading = await self._features.customer(request.customer_id)
@@ -117,11 +120,12 @@ class Retrieval:
             proposals, finder.catalogue, merging.excluded_ids(state, request.excluded)
         )
         try:
-            states = await self._features.items([candidate.item_id for candidate in found])
+            read = await self._features.items([candidate.item_id for candidate in found])
         except StoreUnavailable:
-            states = [item.EMPTY] * len(found)
+            read = [ItemReading(item.EMPTY, ())] * len(found)
             if Degradation.FEATURES_UNAVAILABLE not in degraded:
                 degraded.append(Degradation.ITEM_FEATURES_UNAVAILABLE)
+        states = [one.state for one in read]
         return Retrieved(
             bundle=bundle.version,
             reading=reading,
@@ -129,6 +133,7 @@ class Retrieval:
             item_values=tuple(item.finish(one, request.as_of_us) for one in states),
             dropped=dropped_of(proposals, finder, state, request.excluded),
             degraded=tuple(degraded),
+            item_sequences=tuple(one.sequences for one in read),
         )
 
     async def _without_bundle(
