@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 from nearline.clock import Clock
 from nearline.contracts.answer import (
+    Chosen,
     ChurnAnswer,
     Degradation,
     Recommendation,
@@ -27,12 +28,14 @@ from nearline.online import CustomerReading
 from nearline.transforms import customer
 from nearline.transforms.candidates import fused_score
 from serving import reasons, rules
+from serving.challenger import wants_challenger
 from serving.churn import ChurnPort, ChurnRequest, ChurnScored
 from serving.exposures import Exposures, exposure_of
 from serving.features import Features
-from serving.ranking import RankingPort, RankRequest
+from serving.ranking import Ranked, RankingPort, RankRequest
 from serving.receipts import ENTROPY_BYTES, receipt_of, response_id
 from serving.retrieval import Retrieval, RetrievalPort, RetrievalRequest, Retrieved
+from serving.served_log import ServedLog, record_of
 from serving.tags import tags_for
 
 T = TypeVar("T")
@@ -74,13 +77,17 @@ class Answering:
         spare: Retrieval,
         features: Features,
         exposures: Exposures,
+        served: ServedLog,
         patience: Patience,
         clock: Clock,
         entropy: Callable[[int], bytes],
+        challenger_share: float = 0.0,
     ) -> None:
         self._retrieval, self._ranking, self._churn = retrieval, ranking, churn
-        self._spare, self._features, self._exposures = spare, features, exposures
+        self._spare, self._features = spare, features
+        self._exposures, self._served = exposures, served
         self._patience, self._clock, self._entropy = patience, clock, entropy
+        self._challenger_share = challenger_share
 
     async def recommend(self, query: RecommendQuery) -> Recommendation:
         """An answer always; `degraded` names what was missing.
@@ -90,10 +97,17 @@ class Answering:
         """
         now_us = self._clock.now_us()
         as_of_us = now_us if query.as_of_us is None else query.as_of_us
-        request = RetrievalRequest(query.customer_id, query.exclude_item_ids, as_of_us)
+        challenger = wants_challenger(query, self._challenger_share)
+        request = RetrievalRequest(query.customer_id, query.exclude_item_ids, as_of_us, challenger)
         found = await self._retrieve(request)
         degraded = list(found.degraded)
-        scores = await self._rank(found, as_of_us) if found.bundle else None
+        if query.bundle is Chosen.CHALLENGER and not found.challenger:
+            degraded.append(Degradation.CHALLENGER_UNAVAILABLE)
+        response = response_id(now_us, self._entropy(ENTROPY_BYTES))
+        # As of a stated instant the windows end there, but what was read is of now: no proof.
+        keep = query.as_of_us is None and self._served.wants(response, found)
+        ranked = await self._rank(found, as_of_us, with_rows=keep) if found.bundle else None
+        scores = ranked.scores if ranked else None
         if found.bundle and scores is None:
             degraded.append(Degradation.RANKER_UNAVAILABLE)
         items, effects = _list(query, found, scores, as_of_us)
@@ -102,7 +116,7 @@ class Answering:
         if self._exposures.failing:
             degraded.append(Degradation.EXPOSURES_DELAYED)
         answer = Recommendation(
-            response_id=response_id(now_us, self._entropy(ENTROPY_BYTES)),
+            response_id=response,
             scene=query.scene,
             items=items,
             rules=effects,
@@ -112,6 +126,17 @@ class Answering:
         )
         if query.as_of_us is None and items:
             self._exposures.add(exposure_of(answer, query.customer_id, now_us))
+        if ranked and ranked.rows:
+            self._served.add(
+                record_of(
+                    response,
+                    query.customer_id,
+                    query.exclude_item_ids,
+                    as_of_us,
+                    found,
+                    ranked.rows,
+                )
+            )
         return answer
 
     async def churn(self, customer_id: str, as_of_us: int | None = None) -> ChurnAnswer:
@@ -141,16 +166,17 @@ class Answering:
         found = await _in_time(self._retrieval.retrieve(request), self._patience.retrieval_ms)
         return await self._spare.retrieve(request) if found is None else found
 
-    async def _rank(self, found: Retrieved, as_of_us: int) -> tuple[float, ...] | None:
+    async def _rank(self, found: Retrieved, as_of_us: int, with_rows: bool) -> Ranked | None:
         request = RankRequest(
             bundle=found.bundle,
             state=found.reading.state,
             candidates=tuple(option.candidate for option in found.options),
             item_values=found.item_values,
             as_of_us=as_of_us,
+            with_rows=with_rows,
         )
-        scores = await _in_time(self._ranking.rank(request), self._patience.ranking_ms)
-        return scores if scores is not None and len(scores) == len(found.options) else None
+        ranked = await _in_time(self._ranking.rank(request), self._patience.ranking_ms)
+        return ranked if ranked and len(ranked.scores) == len(found.options) else None
 
 
 def _list(

@@ -22,7 +22,7 @@ from ray.serve.handle import DeploymentHandle
 import nearline
 from nearline import settings
 from nearline.clock import SystemClock
-from nearline.contracts.bundle import CHAMPION, BundleRefused
+from nearline.contracts.bundle import BundleRefused
 from nearline.errors import StoreUnavailable
 from nearline.log import EventLog
 from serving.answers import Answering, Patience
@@ -34,8 +34,9 @@ from serving.features import RedisFeatures, connect
 from serving.grpc_api import GrpcApi
 from serving.http_api import Health, build
 from serving.metrics import MeasuredAnswers, Metrics
-from serving.ranking import Ranking, RankRequest
+from serving.ranking import Ranked, Ranking, RankRequest
 from serving.retrieval import Retrieval, RetrievalRequest, Retrieved
+from serving.served_log import ServedLog, appending
 from serving.watch import BundleWatch, WatchState
 
 WATCH_HEALTH_S = 30.0
@@ -56,7 +57,7 @@ def _door(name: str, num_cpus: float, at_once: int) -> Any:
 
 
 class HoldsBundles:
-    """The two calls by which the watcher moves a stage to another bundle."""
+    """The calls by which the watcher moves a stage to other bundles."""
 
     def __init__(self, part: Part) -> None:
         self.shelf = Shelf((part,))
@@ -71,6 +72,9 @@ class HoldsBundles:
 
     async def activate(self, version: str) -> None:
         self.shelf.activate(version)
+
+    async def challenge(self, version: str) -> None:
+        self.shelf.challenge(version)
 
 
 @_door("Retrieval", num_cpus=0.3, at_once=64)
@@ -95,7 +99,7 @@ class RankingDeployment(HoldsBundles):
         self._ranking = Ranking(self.shelf)
         _settle()
 
-    async def rank(self, request: RankRequest) -> tuple[float, ...]:
+    async def rank(self, request: RankRequest) -> Ranked:
         return await self._ranking.rank(request)
 
 
@@ -114,7 +118,7 @@ class ChurnDeployment(HoldsBundles):
 
 @_door("BundleWatch", num_cpus=0.1, at_once=8)
 class BundleWatchDeployment:
-    """Follows the champion. A process of its own, since MLflow is large and not quick."""
+    """Follows both aliases. A process of its own, since MLflow is large and not quick."""
 
     def __init__(self, config: ServingConfig, *stages: DeploymentHandle[Any]) -> None:
         from nearline import registry
@@ -122,7 +126,7 @@ class BundleWatchDeployment:
         self._config = config
         self._watch = BundleWatch(
             stages=[_Broadcast(stage) for stage in stages],
-            resolve=lambda: registry.resolve(config.mlflow_uri, CHAMPION),
+            resolve=lambda alias: registry.resolve(config.mlflow_uri, alias),
             fetch=lambda version: registry.download(config.mlflow_uri, version, config.bundles),
             clock_s=time.monotonic,
         )
@@ -137,7 +141,7 @@ class BundleWatchDeployment:
             try:
                 await self._watch.look()
             except Exception as error:  # noqa: BLE001 - watching must go on; the log says why
-                logger.warning("following the champion failed: %s", type(error).__name__)
+                logger.warning("following the registry failed: %s", type(error).__name__)
             await asyncio.sleep(self._config.watch_every_s)
 
 
@@ -158,7 +162,8 @@ class Gateway:
         self._features = RedisFeatures(client, config.partitions, config.features_timeout_ms)
         self._exposures = Exposures(EventLog(client, config.partitions).append)
         self._watch = watch
-        self._metrics = Metrics(self._exposures)
+        self._served = ServedLog(appending(client), config.served_sample)
+        self._metrics = Metrics(self._exposures, self._served)
         self._answers = MeasuredAnswers(
             Answering(
                 retrieval=_Retrieval(retrieval),
@@ -167,11 +172,13 @@ class Gateway:
                 spare=Retrieval(self._features, Shelf()),
                 features=self._features,
                 exposures=self._exposures,
+                served=self._served,
                 patience=Patience(
                     config.retrieval_timeout_ms, config.ranking_timeout_ms, config.churn_timeout_ms
                 ),
                 clock=SystemClock(),
                 entropy=os.urandom,
+                challenger_share=config.challenger_share,
             ),
             self._metrics,
         )
@@ -200,6 +207,8 @@ class Gateway:
             status="starting" if not state.looked else "ok" if well else "degraded",
             bundle=state.active,
             bundle_refused=state.refused,
+            challenger=state.challenger,
+            challenger_refused=state.challenger_refused,
             redis=redis_answers,
             exposures_waiting=self._exposures.waiting,
             version=nearline.__version__,
@@ -231,6 +240,7 @@ class Gateway:
         # Serve awaits this before it stops a replica.
         with contextlib.suppress(Exception):
             await self._exposures.close()
+            await self._served.close()
 
 
 class _Broadcast:
@@ -246,6 +256,9 @@ class _Broadcast:
     async def activate(self, version: str) -> None:
         await self._handle.broadcast("activate", version).results_async()
 
+    async def challenge(self, version: str) -> None:
+        await self._handle.broadcast("challenge", version).results_async()
+
 
 class _Retrieval:
     def __init__(self, handle: DeploymentHandle[Any]) -> None:
@@ -260,9 +273,9 @@ class _Ranking:
     def __init__(self, handle: DeploymentHandle[Any]) -> None:
         self._handle = handle
 
-    async def rank(self, request: RankRequest) -> tuple[float, ...]:
-        scores: tuple[float, ...] = await self._handle.rank.remote(request)
-        return scores
+    async def rank(self, request: RankRequest) -> Ranked:
+        ranked: Ranked = await self._handle.rank.remote(request)
+        return ranked
 
 
 class _Churn:

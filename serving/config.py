@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from nearline.errors import PermanentError
+from nearline.served import checked_share
 from nearline.settings import Settings
 
 
@@ -24,18 +26,30 @@ class ServingConfig:
     ranking_timeout_ms: float = 1_500.0
     """Then the order of retrieval stands."""
     churn_timeout_ms: float = 1_600.0
+    served_sample: float = 0.01
+    """Share of answers whose feature vectors are kept."""
     watch_every_s: float = 2.0
-    """How often the registry is asked which bundle is champion."""
+    """How often the registry is asked which bundles are champion and challenger."""
+    challenger_share: float = 0.0
+    """Share of customers whom the challenger answers, 0 to 1."""
 
     @classmethod
     def of(cls, settings: Settings) -> ServingConfig:
+        """From the settings; raises PermanentError where one makes no sense."""
+        if not 0.0 <= settings.challenger_share <= 1.0:
+            raise PermanentError(
+                f"NEARLINE_CHALLENGER_SHARE={settings.challenger_share:g} is no share: "
+                "expected 0 (nobody) to 1 (everybody), such as 0.1"
+            )
         return cls(
             redis_url=settings.redis_address,
             partitions=settings.partitions,
             mlflow_uri=settings.mlflow_uri,
             bundles=settings.bundles,
             features_timeout_ms=settings.features_timeout_ms,
+            served_sample=checked_share(settings.served_sample),
             # A stage that reads features must have time for its own fallback.
             retrieval_timeout_ms=2 * settings.features_timeout_ms + 1_500.0,
             churn_timeout_ms=settings.features_timeout_ms + 1_500.0,
+            challenger_share=settings.challenger_share,
         )

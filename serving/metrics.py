@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from nearline.contracts.answer import ChurnAnswer, Recommendation, RecommendQuery, TagsAnswer
 from serving.answers import Answers
 from serving.exposures import Exposures
+from serving.served_log import ServedLog
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LATENCY_MS = (1, 2, 5, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300, 500, 1_000, 3_000)
@@ -18,7 +20,7 @@ _AGE_MS = (10, 50, 100, 300, 1_000, 3_000, 10_000, 60_000, 3_600_000, 86_400_000
 class Metrics:
     """One registry of one gateway replica."""
 
-    def __init__(self, exposures: Exposures) -> None:
+    def __init__(self, exposures: Exposures, served: ServedLog | None = None) -> None:
         self.registry = CollectorRegistry()
         self.latency_ms = {
             name: Histogram(
@@ -41,12 +43,23 @@ class Metrics:
             ("answer", "missing"),
             registry=self.registry,
         )
-        for name, help_, read in (
-            ("waiting", "Exposures that wait for the event log.", lambda: exposures.waiting),
-            ("lost", "Exposures lost because the backlog was full.", lambda: exposures.lost),
-        ):
-            gauge = Gauge(f"nearline_exposures_{name}", help_, registry=self.registry)
-            gauge.set_function(read)
+        self._gauge(
+            "exposures_waiting", "Exposures that wait for the log.", lambda: exposures.waiting
+        )
+        self._gauge(
+            "exposures_lost", "Exposures lost: the backlog was full.", lambda: exposures.lost
+        )
+        if served is not None:
+            self._gauge(
+                "served_written", "Answers whose vectors were kept.", lambda: served.written
+            )
+            self._gauge(
+                "served_dropped", "Vectors dropped: the backlog was full.", lambda: served.dropped
+            )
+
+    def _gauge(self, name: str, help_: str, read: Callable[[], float]) -> None:
+        gauge = Gauge(f"nearline_{name}", help_, registry=self.registry)
+        gauge.set_function(read)
 
     def text(self) -> bytes:
         """The page that Prometheus scrapes."""

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from nearline.errors import TransientError
+from nearline.served import rows_as_bytes
 from nearline.transforms.customer import CustomerState
 from nearline.transforms.ranking import Candidate, assemble
 from serving.bundles import Shelf
@@ -34,12 +35,24 @@ class RankRequest:
     candidates: tuple[Candidate, ...]
     item_values: tuple[Mapping[str, float], ...]
     as_of_us: int
+    with_rows: bool = False  # for the answers whose vectors are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One score per candidate, in step, higher is better; comparable within one answer.
+
+    `rows` is what the ranker saw (`nearline.served.rows_as_bytes`), empty unless asked for.
+    """
+
+    scores: tuple[float, ...]
+    rows: bytes = b""
 
 
 class RankingPort(Protocol):
     """Whoever can rank: the class below, or a handle to its replicas."""
 
-    async def rank(self, request: RankRequest) -> tuple[float, ...]: ...
+    async def rank(self, request: RankRequest) -> Ranked: ...
 
 
 class Ranking:
@@ -48,8 +61,8 @@ class Ranking:
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
 
-    async def rank(self, request: RankRequest) -> tuple[float, ...]:
-        """One score per candidate, in step, higher is better; comparable within one answer.
+    async def rank(self, request: RankRequest) -> Ranked:
+        """Scores of the candidates.
 
         Raises RankerUnavailable when the bundle is not here, has no ranker or fails.
         """
@@ -59,9 +72,9 @@ class Ranking:
         if bundle.ranker is None:
             raise RankerUnavailable(request.bundle, "it brings no ranker")
         if not request.candidates:
-            return ()
+            return Ranked(())
         rows = assemble(request.state, request.candidates, request.item_values, request.as_of_us)
         scores = bundle.ranker.scores(rows)
         if not np.isfinite(scores).all():
             raise RankerUnavailable(request.bundle, "its scores are not finite")
-        return tuple(scores.tolist())
+        return Ranked(tuple(scores.tolist()), rows_as_bytes(rows) if request.with_rows else b"")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +20,7 @@ from serving.exposures import Exposures
 from serving.memory import MemoryFeatures
 from serving.ranking import Ranking
 from serving.retrieval import Retrieval
+from serving.served_log import ServedLog
 
 
 def load_tiny() -> ModuleType:
@@ -55,6 +57,7 @@ class World:
     exposures: Exposures
     answering: Answering
     clock: FixedClock
+    served: list[bytes]
     log_fails: list[bool] = field(default_factory=list)
 
 
@@ -83,6 +86,11 @@ def build_world(tiny: ModuleType, shelf: Shelf, ranking_shelf: Shelf) -> World:
             raise OSError("the log is away")
         logged.extend(batch)
 
+    served: list[bytes] = []
+
+    async def keep(batch: Sequence[bytes]) -> None:
+        served.extend(batch)
+
     exposures = Exposures(append)
     numbers = iter(range(1_000_000))
     answering = Answering(
@@ -92,8 +100,11 @@ def build_world(tiny: ModuleType, shelf: Shelf, ranking_shelf: Shelf) -> World:
         spare=Retrieval(features, Shelf()),
         features=features,
         exposures=exposures,
+        served=ServedLog(keep, share=1.0),
         patience=Patience(5_000, 5_000, 5_000),
         clock=clock,
         entropy=lambda size: next(numbers).to_bytes(size, "big"),
     )
-    return World(features, shelf, ranking_shelf, logged, exposures, answering, clock, log_fails)
+    return World(
+        features, shelf, ranking_shelf, logged, exposures, answering, clock, served, log_fails
+    )

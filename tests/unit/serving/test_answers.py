@@ -231,7 +231,7 @@ def test_a_retrieval_stage_that_is_gone_is_answered_for_by_the_gateway(shopped: 
 
 def test_a_stage_that_hangs_is_not_waited_for(shopped: Any) -> None:
     class Hangs:
-        async def rank(self, _: object) -> tuple[float, ...]:
+        async def rank(self, _: object) -> object:
             await asyncio.Event().wait()
             return ()
 
