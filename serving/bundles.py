@@ -85,20 +85,30 @@ def load(folder: Path, version: str, parts: Collection[Part] = tuple(Part)) -> B
 
 
 class Shelf:
-    """The bundles in memory: the one that answers, and at most one more.
+    """The bundles in memory: champion and challenger, and at most one more.
 
-    `prepare` loads aside and may run in a thread; `activate` swaps one reference. A request
-    reads `current` once and keeps it to its end.
+    `prepare` loads aside and may run in a thread; `activate` and `challenge` swap one
+    reference. A request reads `answering` once and keeps it to its end.
     """
 
     def __init__(self, parts: Collection[Part] = tuple(Part)) -> None:
         self._parts = parts
         self._held: dict[str, Bundle] = {}
         self._current: str | None = None
+        self._challenger: str | None = None
 
     @property
     def current(self) -> Bundle | None:
+        """The champion's bundle."""
         return self._held.get(self._current) if self._current else None
+
+    @property
+    def challenger(self) -> Bundle | None:
+        return self._held.get(self._challenger) if self._challenger else None
+
+    def answering(self, challenger: bool) -> Bundle | None:
+        """The bundle of a new request; the champion's where no challenger is loaded."""
+        return (self.challenger if challenger else None) or self.current
 
     @property
     def versions(self) -> tuple[str, ...]:
@@ -113,8 +123,8 @@ class Shelf:
         if version in self._held:
             return
         bundle = load(folder, version, self._parts)
-        wanted = self._current or next(reversed(self._held), None)
-        kept = {held: one for held, one in self._held.items() if held == wanted}
+        wanted = {self._current or next(reversed(self._held), None), self._challenger}
+        kept = {held: one for held, one in self._held.items() if held in wanted}
         self._held = {**kept, version: bundle}
         gc.collect()
         gc.freeze()  # Models live long: keep them out of every later collection.
@@ -124,6 +134,15 @@ class Shelf:
         if version not in self._held:
             raise KeyError(f"bundle {version} is not resident: prepare it first")
         self._current = version
+
+    def challenge(self, version: str) -> None:
+        """Let a resident version answer beside the champion, in place of any before; "": none.
+
+        What answered before stays for the requests under way, until another is prepared.
+        """
+        if version and version not in self._held:
+            raise KeyError(f"bundle {version} is not resident: prepare it first")
+        self._challenger = version or None
 
 
 def _check_features(manifest: Manifest, version: str) -> None:

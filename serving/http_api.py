@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 import nearline
 from nearline.contracts.answer import (
     MAX_ITEMS,
+    Chosen,
     ChurnAnswer,
     Recommendation,
     Scene,
@@ -58,6 +59,13 @@ AsOf = Annotated[
         "instead of now; such an answer is not logged as shown.",
     ),
 ]
+Which = Annotated[
+    Chosen | None,
+    Field(
+        description="Which bundle should answer. Left out, the challenger answers its share of "
+        "customers (NEARLINE_CHALLENGER_SHARE), the champion everybody else."
+    ),
+]
 
 
 def whole_number(value: object) -> object:
@@ -80,6 +88,7 @@ class RecommendBody(BaseModel):
     k: Annotated[Count, Whole] = 10
     exclude_item_ids: Excluded = []
     as_of_us: Annotated[AsOf, Whole] = None
+    bundle: Which = None
 
 
 class Health(BaseModel):
@@ -91,6 +100,8 @@ class Health(BaseModel):
     )
     bundle: str = Field(description="Version that answers now; empty when none is loaded.")
     bundle_refused: str = Field(description="Why the champion does not serve, or empty.")
+    challenger: str = Field("", description="Version that answers beside it, or empty.")
+    challenger_refused: str = Field("", description="Why the challenger does not, or empty.")
     redis: bool = Field(description="Whether the feature store answers.")
     exposures_waiting: int
     version: str
@@ -125,16 +136,22 @@ def build(answers: Answers, health: HealthCheck, metrics: Metrics) -> FastAPI:
         k: Annotated[Count, Query()] = 10,
         exclude_item_ids: Annotated[FewExcluded, Query()] = [],  # noqa: B006 - FastAPI copies it
         as_of_us: Annotated[AsOf, Query()] = None,
+        bundle: Annotated[Which, Query()] = None,
     ) -> Response:
         """The next best items for a customer, best first."""
-        query = recommend_query(customer_id, scene, k, exclude_item_ids, as_of_us)
+        query = recommend_query(customer_id, scene, k, exclude_item_ids, as_of_us, bundle or "")
         return _json(await answers.recommend(query))
 
     @app.post("/v1/recommend", **_documented("Recommend", Recommendation, examples.RECOMMENDATION))
     async def recommend_by_body(body: Annotated[RecommendBody, Body()]) -> Response:
         """The same question as JSON."""
         query = recommend_query(
-            body.customer_id, body.scene, body.k, body.exclude_item_ids, body.as_of_us
+            body.customer_id,
+            body.scene,
+            body.k,
+            body.exclude_item_ids,
+            body.as_of_us,
+            body.bundle or "",
         )
         return _json(await answers.recommend(query))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from nearline.contracts.answer import MAX_ITEMS, RecommendQuery, Scene
+from nearline.contracts.answer import MAX_ITEMS, Chosen, RecommendQuery, Scene
 from nearline.errors import PermanentError
 
 MAX_ID_LENGTH = 256
@@ -31,6 +31,7 @@ def recommend_query(
     k: int | None = None,
     exclude_item_ids: Sequence[str] = (),
     as_of_us: int | None = None,
+    bundle: str = "",
 ) -> RecommendQuery:
     """The query, checked; raises InvalidRequest. An empty scene means home, no k means 10."""
     if len(exclude_item_ids) > MAX_EXCLUDED:
@@ -48,6 +49,7 @@ def recommend_query(
         k=10 if k is None else k,
         exclude_item_ids=tuple(exclude_item_ids),
         as_of_us=checked_instant(as_of_us),
+        bundle=_chosen(bundle),
     )
 
 
@@ -72,6 +74,14 @@ def _scene(text: str) -> Scene:
     except ValueError:
         known = ", ".join(scene.value for scene in Scene)
         raise InvalidRequest("scene", f"is not known; choose one of {known}") from None
+
+
+def _chosen(text: str) -> Chosen | None:
+    try:
+        return Chosen(text) if text else None
+    except ValueError:
+        known = " or ".join(one.value for one in Chosen)
+        raise InvalidRequest("bundle", f"is not known; choose {known}, or leave it out") from None
 
 
 def _check_id(field: str, text: str) -> None:

@@ -69,7 +69,8 @@ class Retrieved:
     """Candidates in the order of retrieval, and everything read to find them.
 
     `bundle` is empty when none is loaded. `item_values` is `item.finish` of each option, in
-    step. `dropped` counts proposals withheld, by the rule's name.
+    step. `dropped` counts proposals withheld, by the rule's name. `challenger` says whether
+    the bundle is the challenger's.
     """
 
     bundle: str
@@ -80,6 +81,7 @@ class Retrieved:
     degraded: tuple[Degradation, ...]
     item_sequences: tuple[tuple[bytes | None, ...], ...] = ()
     """What each option's item state is made of, in step (`nearline.online.ItemReading`)."""
+    challenger: bool = False
 
 
 class RetrievalPort(Protocol):
@@ -104,6 +106,7 @@ class Retrieval:
 
     async def _retrieve(self, request: RetrievalRequest) -> Retrieved:
         bundle = self._shelf.answering(request.challenger)  # One request, one bundle.
+        challenger = bundle is not None and bundle is self._shelf.challenger
         degraded: list[Degradation] = []
         try:
             reading = await self._features.customer(request.customer_id)
@@ -134,6 +137,7 @@ class Retrieval:
             dropped=dropped_of(proposals, finder, state, request.excluded),
             degraded=tuple(degraded),
             item_sequences=tuple(one.sequences for one in read),
+            challenger=challenger,
         )
 
     async def _without_bundle(

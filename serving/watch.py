@@ -1,15 +1,15 @@
-"""Follows the champion: resolve, fetch, prepare everywhere, then let it answer."""
+"""Follows champion and challenger: resolve, fetch, prepare everywhere, then let them answer."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from nearline.contracts.bundle import BundleRefused
+from nearline.contracts.bundle import CHALLENGER, CHAMPION, BundleRefused
 from nearline.errors import TransientError
 
 RETRY_REFUSED_S = 60.0
@@ -25,16 +25,33 @@ class Stage(Protocol):
         """Make a version resident; return why it is refused, or nothing."""
 
     async def activate(self, version: str) -> None:
-        """Let a resident version answer."""
+        """Let a resident version answer as champion."""
+
+    async def challenge(self, version: str) -> None:
+        """Let a resident version answer as challenger; with "" none does."""
 
 
 @dataclass(frozen=True, slots=True)
 class WatchState:
-    """What the watcher knows. `refused` is a reason, empty when all is well."""
+    """What the watcher knows. `refused` are reasons, empty when all is well."""
 
     active: str = ""
     looked: bool = False
     refused: str = ""
+    challenger: str = ""
+    challenger_refused: str = ""
+
+
+@dataclass
+class _Followed:
+    """What is known of one alias between two looks."""
+
+    folder: str = ""  # of the version that answers
+    refused_version: str = ""
+    refused_at_s: float = field(default=0.0)
+
+    def rests(self, version: str, now_s: float) -> bool:
+        return version == self.refused_version and now_s - self.refused_at_s < RETRY_REFUSED_S
 
 
 class BundleWatch:
@@ -42,63 +59,115 @@ class BundleWatch:
 
     Every stage holds the new version before any switches, so a request that starts with it
     finds it everywhere; requests under way finish with the old one, which stays resident.
+    The champion comes first, and nothing that befalls the challenger touches it.
     """
 
     def __init__(
         self,
         stages: Sequence[Stage],
-        resolve: Callable[[], str | None],
+        resolve: Callable[[str], str | None],
         fetch: Callable[[str], Path],
         clock_s: Callable[[], float],
     ) -> None:
         self._stages, self._resolve, self._fetch, self._clock_s = stages, resolve, fetch, clock_s
-        self._refused_version, self._refused_at_s = "", 0.0
-        self._folder = ""  # of the active version
+        self._champion, self._challenger = _Followed(), _Followed()
         self.state = WatchState()
 
     async def look(self) -> WatchState:
-        """Follow the alias once, and repeat what a restarted replica may have missed.
+        """Follow both aliases once, and repeat what a restarted replica may have missed.
 
         `resolve` and `fetch` block, so they run in a thread. A registry that is down and a
         bundle that is refused leave everything as it is.
         """
         try:
-            wanted = await asyncio.to_thread(self._resolve)
-            if wanted is not None and not self._resting(wanted) and wanted != self.state.active:
-                await self._follow(wanted, str(await asyncio.to_thread(self._fetch, wanted)))
-        except BundleRefused as error:
-            self._refuse(error.bundle, error.why)
+            wanted = await asyncio.to_thread(self._resolve, CHAMPION)
+            beside = await asyncio.to_thread(self._resolve, CHALLENGER)
         except TransientError as error:
             logger.warning("the registry did not answer: %s", type(error).__name__)
             self.state = replace(self.state, looked=True, refused=REGISTRY_DOWN)
+            await self._repeat_champion()
+            await self._follow_challenger(self.state.challenger)
+            return self.state
+        await self._follow_champion(wanted)
+        await self._repeat_champion()
+        await self._follow_challenger(beside or "")
+        return self.state
+
+    async def _follow_champion(self, wanted: str | None) -> None:
+        known, state = self._champion, self.state
+        try:
+            if wanted and wanted != state.active and not known.rests(wanted, self._clock_s()):
+                await self._switch(wanted, str(await asyncio.to_thread(self._fetch, wanted)))
+        except BundleRefused as error:
+            logger.warning("bundle %s is refused: %s", error.bundle, error.why)
+            known.refused_version, known.refused_at_s = error.bundle, self._clock_s()
+            why = f"bundle {error.bundle}: {error.why}"
+            self.state = replace(state, looked=True, refused=why)
+        except TransientError as error:
+            logger.warning("the registry did not answer: %s", type(error).__name__)
+            self.state = replace(state, looked=True, refused=REGISTRY_DOWN)
         else:
             refused = "" if self.state.refused == REGISTRY_DOWN else self.state.refused
             self.state = replace(self.state, looked=True, refused=refused)
-        if self.state.active:
-            try:
-                await self._follow(self.state.active, self._folder)
-            except BundleRefused as error:
-                # A replica that restarted cannot load our copy: the next look fetches it again.
-                logger.warning("bundle %s cannot be repeated: %s", error.bundle, error.why)
-                self.state = WatchState("", True, f"bundle {error.bundle}: {error.why}")
-        return self.state
 
-    async def _follow(self, version: str, folder: str) -> None:
-        for stage in self._stages:
-            if why := await stage.prepare(version, folder):
-                raise BundleRefused(version, why)
+    async def _repeat_champion(self) -> None:
+        active = self.state.active
+        if not active:
+            return
+        try:
+            await self._switch(active, self._champion.folder)
+        except BundleRefused as error:
+            # A replica that restarted cannot load our copy: the next look fetches it again.
+            logger.warning("bundle %s cannot be repeated: %s", error.bundle, error.why)
+            why = f"bundle {error.bundle}: {error.why}"
+            self.state = replace(self.state, active="", refused=why)
+
+    async def _switch(self, version: str, folder: str) -> None:
+        await self._prepare(version, folder)
         for stage in self._stages:
             await stage.activate(version)
         if version != self.state.active:
             logger.info("bundle %s answers now", version)
-            self._refused_version, self._folder = "", folder
-            self.state = WatchState(version, True, "")
+            self._champion = _Followed(folder)
+            self.state = replace(self.state, active=version, looked=True, refused="")
 
-    def _refuse(self, version: str, why: str) -> None:
-        logger.warning("bundle %s is refused: %s", version, why)
-        self._refused_version, self._refused_at_s = version, self._clock_s()
-        self.state = WatchState(self.state.active, True, f"bundle {version}: {why}")
+    async def _follow_challenger(self, wanted: str) -> None:
+        """Let a version answer beside the champion, or none; a fault is told and goes no further.
 
-    def _resting(self, version: str) -> bool:
-        recent = self._clock_s() - self._refused_at_s < RETRY_REFUSED_S
-        return version == self._refused_version and recent
+        A challenger needs a champion beside it, and one that is champion already is none.
+        """
+        known, state = self._challenger, self.state
+        if wanted == state.active or not state.active:
+            wanted = ""
+        try:
+            if not wanted:
+                await self._challenge("", "")
+                self.state = replace(state, challenger="", challenger_refused="")
+            elif not known.rests(wanted, self._clock_s()):
+                folder = known.folder
+                if wanted != state.challenger:
+                    folder = str(await asyncio.to_thread(self._fetch, wanted))
+                await self._challenge(wanted, folder)
+                self.state = replace(state, challenger=wanted, challenger_refused="")
+        except BundleRefused as error:
+            logger.warning("challenger %s is refused: %s", error.bundle, error.why)
+            await self._challenge("", "")
+            self._challenger = _Followed("", error.bundle, self._clock_s())
+            why = f"bundle {error.bundle}: {error.why}"
+            self.state = replace(state, challenger="", challenger_refused=why)
+        except TransientError as error:
+            logger.warning("the challenger was not fetched: %s", type(error).__name__)
+
+    async def _challenge(self, version: str, folder: str) -> None:
+        if version:
+            await self._prepare(version, folder)
+        elif not self._challenger.folder:
+            return  # No stage has one.
+        for stage in self._stages:
+            await stage.challenge(version)
+        self._challenger.folder = folder
+
+    async def _prepare(self, version: str, folder: str) -> None:
+        for stage in self._stages:
+            if why := await stage.prepare(version, folder):
+                raise BundleRefused(version, why)

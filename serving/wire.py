@@ -25,6 +25,7 @@ def query_of(message: pb.RecommendRequest) -> RecommendQuery:
         message.k or None,
         tuple(message.exclude_item_ids),
         message.as_of_us or None,
+        message.bundle,
     )
 
 

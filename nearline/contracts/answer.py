@@ -28,18 +28,30 @@ class Degradation(StrEnum):
     BUNDLE_UNAVAILABLE = "bundle_unavailable"  # popular items of the last backfill
     NOTHING_TO_RECOMMEND = "nothing_to_recommend"  # and not even those
     CHURN_UNAVAILABLE = "churn_unavailable"
+    CHALLENGER_UNAVAILABLE = "challenger_unavailable"  # it was asked for; the champion answered
     EXPOSURES_DELAYED = "exposures_delayed"  # could not be logged yet; kept and retried
+
+
+class Chosen(StrEnum):
+    """Which of the two bundles that serve should answer."""
+
+    CHAMPION = "champion"
+    CHALLENGER = "challenger"
 
 
 @dataclass(frozen=True, slots=True)
 class RecommendQuery:
-    """One question. `as_of_us` None means now; it serves replays and tests."""
+    """One question. `as_of_us` None means now; it serves replays and tests.
+
+    `bundle` None leaves the choice to the share of customers that the challenger gets.
+    """
 
     customer_id: str
     scene: Scene = Scene.HOME
     k: int = 10
     exclude_item_ids: tuple[str, ...] = ()
     as_of_us: int | None = None
+    bundle: Chosen | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bnearline/v1/recommend.proto\x12\x0bnearline.v1\"m\n\x10RecommendRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\r\n\x05scene\x18\x02 \x01(\t\x12\t\n\x01k\x18\x03 \x01(\x05\x12\x18\n\x10\x65xclude_item_ids\x18\x04 \x03(\t\x12\x10\n\x08\x61s_of_us\x18\x05 \x01(\x03\"\xee\x01\n\x11RecommendResponse\x12\x13\n\x0bresponse_id\x18\x01 \x01(\t\x12\r\n\x05scene\x18\x02 \x01(\t\x12+\n\x05items\x18\x03 \x03(\x0b\x32\x1c.nearline.v1.RecommendedItem\x12&\n\x05rules\x18\x04 \x03(\x0b\x32\x17.nearline.v1.RuleEffect\x12\'\n\x08versions\x18\x05 \x01(\x0b\x32\x15.nearline.v1.Versions\x12%\n\x07receipt\x18\x06 \x01(\x0b\x32\x14.nearline.v1.Receipt\x12\x10\n\x08\x64\x65graded\x18\x07 \x03(\t\"\x9d\x01\n\x0fRecommendedItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0c\n\x04rank\x18\x02 \x01(\x05\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x0f\n\x07sources\x18\x04 \x03(\t\x12$\n\x07reasons\x18\x05 \x03(\x0b\x32\x13.nearline.v1.Reason\x12\x10\n\x08\x63\x61tegory\x18\x06 \x01(\t\x12\x13\n\x0bprice_cents\x18\x07 \x01(\x03\"I\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x0f\n\x07text_en\x18\x03 \x01(\t\x12\x0f\n\x07text_zh\x18\x04 \x01(\t\":\n\nRuleEffect\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x10\n\x08\x61\x66\x66\x65\x63ted\x18\x02 \x01(\x05\x12\x0c\n\x04note\x18\x03 \x01(\t\"=\n\x08Versions\x12\x0e\n\x06\x62undle\x18\x01 \x01(\t\x12\r\n\x05rules\x18\x02 \x01(\t\x12\x12\n\nexperiment\x18\x03 \x01(\t\"\xb9\x01\n\x07Receipt\x12\x14\n\x0clog_position\x18\x01 \x01(\t\x12\x10\n\x08\x61s_of_us\x18\x02 \x01(\x03\x12\x1a\n\x12newest_event_at_us\x18\x03 \x01(\x03\x12 \n\x13newest_event_age_ms\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x1c\n\x0f\x66\x65\x61tures_age_ms\x18\x05 \x01(\x01H\x01\x88\x01\x01\x42\x16\n\x14_newest_event_age_msB\x12\n\x10_features_age_ms\"5\n\x0c\x43hurnRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x10\n\x08\x61s_of_us\x18\x02 \x01(\x03\"\xaf\x01\n\rChurnResponse\x12\x13\n\x0bresponse_id\x18\x01 \x01(\t\x12\'\n\x06scores\x18\x02 \x03(\x0b\x32\x17.nearline.v1.ChurnScore\x12\'\n\x08versions\x18\x03 \x01(\x0b\x32\x15.nearline.v1.Versions\x12%\n\x07receipt\x18\x04 \x01(\x0b\x32\x14.nearline.v1.Receipt\x12\x10\n\x08\x64\x65graded\x18\x05 \x03(\t\"b\n\nChurnScore\x12\x14\n\x0chorizon_days\x18\x01 \x01(\x05\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\x12)\n\x07reasons\x18\x03 \x03(\x0b\x32\x18.nearline.v1.ChurnReason\"t\n\x0b\x43hurnReason\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12\x12\n\x05value\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x0c\x63ontribution\x18\x03 \x01(\x01\x12\x0f\n\x07text_en\x18\x04 \x01(\t\x12\x0f\n\x07text_zh\x18\x05 \x01(\tB\x08\n\x06_value\"4\n\x0bTagsRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x10\n\x08\x61s_of_us\x18\x02 \x01(\x03\"g\n\x0cTagsResponse\x12\x1e\n\x04tags\x18\x01 \x03(\x0b\x32\x10.nearline.v1.Tag\x12%\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.nearline.v1.Receipt\x12\x10\n\x08\x64\x65graded\x18\x03 \x03(\t\"5\n\x03Tag\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07text_en\x18\x02 \x01(\t\x12\x0f\n\x07text_zh\x18\x03 \x01(\t2\xda\x01\n\x0fRecommendations\x12J\n\tRecommend\x12\x1d.nearline.v1.RecommendRequest\x1a\x1e.nearline.v1.RecommendResponse\x12>\n\x05\x43hurn\x12\x19.nearline.v1.ChurnRequest\x1a\x1a.nearline.v1.ChurnResponse\x12;\n\x04Tags\x12\x18.nearline.v1.TagsRequest\x1a\x19.nearline.v1.TagsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bnearline/v1/recommend.proto\x12\x0bnearline.v1\"}\n\x10RecommendRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\r\n\x05scene\x18\x02 \x01(\t\x12\t\n\x01k\x18\x03 \x01(\x05\x12\x18\n\x10\x65xclude_item_ids\x18\x04 \x03(\t\x12\x10\n\x08\x61s_of_us\x18\x05 \x01(\x03\x12\x0e\n\x06\x62undle\x18\x06 \x01(\t\"\xee\x01\n\x11RecommendResponse\x12\x13\n\x0bresponse_id\x18\x01 \x01(\t\x12\r\n\x05scene\x18\x02 \x01(\t\x12+\n\x05items\x18\x03 \x03(\x0b\x32\x1c.nearline.v1.RecommendedItem\x12&\n\x05rules\x18\x04 \x03(\x0b\x32\x17.nearline.v1.RuleEffect\x12\'\n\x08versions\x18\x05 \x01(\x0b\x32\x15.nearline.v1.Versions\x12%\n\x07receipt\x18\x06 \x01(\x0b\x32\x14.nearline.v1.Receipt\x12\x10\n\x08\x64\x65graded\x18\x07 \x03(\t\"\x9d\x01\n\x0fRecommendedItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0c\n\x04rank\x18\x02 \x01(\x05\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x0f\n\x07sources\x18\x04 \x03(\t\x12$\n\x07reasons\x18\x05 \x03(\x0b\x32\x13.nearline.v1.Reason\x12\x10\n\x08\x63\x61tegory\x18\x06 \x01(\t\x12\x13\n\x0bprice_cents\x18\x07 \x01(\x03\"I\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x0f\n\x07text_en\x18\x03 \x01(\t\x12\x0f\n\x07text_zh\x18\x04 \x01(\t\":\n\nRuleEffect\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x10\n\x08\x61\x66\x66\x65\x63ted\x18\x02 \x01(\x05\x12\x0c\n\x04note\x18\x03 \x01(\t\"=\n\x08Versions\x12\x0e\n\x06\x62undle\x18\x01 \x01(\t\x12\r\n\x05rules\x18\x02 \x01(\t\x12\x12\n\nexperiment\x18\x03 \x01(\t\"\xb9\x01\n\x07Receipt\x12\x14\n\x0clog_position\x18\x01 \x01(\t\x12\x10\n\x08\x61s_of_us\x18\x02 \x01(\x03\x12\x1a\n\x12newest_event_at_us\x18\x03 \x01(\x03\x12 \n\x13newest_event_age_ms\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x1c\n\x0f\x66\x65\x61tures_age_ms\x18\x05 \x01(\x01H\x01\x88\x01\x01\x42\x16\n\x14_newest_event_age_msB\x12\n\x10_features_age_ms\"5\n\x0c\x43hurnRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x10\n\x08\x61s_of_us\x18\x02 \x01(\x03\"\xaf\x01\n\rChurnResponse\x12\x13\n\x0bresponse_id\x18\x01 \x01(\t\x12\'\n\x06scores\x18\x02 \x03(\x0b\x32\x17.nearline.v1.ChurnScore\x12\'\n\x08versions\x18\x03 \x01(\x0b\x32\x15.nearline.v1.Versions\x12%\n\x07receipt\x18\x04 \x01(\x0b\x32\x14.nearline.v1.Receipt\x12\x10\n\x08\x64\x65graded\x18\x05 \x03(\t\"b\n\nChurnScore\x12\x14\n\x0chorizon_days\x18\x01 \x01(\x05\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\x12)\n\x07reasons\x18\x03 \x03(\x0b\x32\x18.nearline.v1.ChurnReason\"t\n\x0b\x43hurnReason\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12\x12\n\x05value\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x0c\x63ontribution\x18\x03 \x01(\x01\x12\x0f\n\x07text_en\x18\x04 \x01(\t\x12\x0f\n\x07text_zh\x18\x05 \x01(\tB\x08\n\x06_value\"4\n\x0bTagsRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x10\n\x08\x61s_of_us\x18\x02 \x01(\x03\"g\n\x0cTagsResponse\x12\x1e\n\x04tags\x18\x01 \x03(\x0b\x32\x10.nearline.v1.Tag\x12%\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.nearline.v1.Receipt\x12\x10\n\x08\x64\x65graded\x18\x03 \x03(\t\"5\n\x03Tag\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07text_en\x18\x02 \x01(\t\x12\x0f\n\x07text_zh\x18\x03 \x01(\t2\xda\x01\n\x0fRecommendations\x12J\n\tRecommend\x12\x1d.nearline.v1.RecommendRequest\x1a\x1e.nearline.v1.RecommendResponse\x12>\n\x05\x43hurn\x12\x19.nearline.v1.ChurnRequest\x1a\x1a.nearline.v1.ChurnResponse\x12;\n\x04Tags\x12\x18.nearline.v1.TagsRequest\x1a\x19.nearline.v1.TagsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,33 +32,33 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nearline.v1.recommend_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RECOMMENDREQUEST']._serialized_start=44
-  _globals['_RECOMMENDREQUEST']._serialized_end=153
-  _globals['_RECOMMENDRESPONSE']._serialized_start=156
-  _globals['_RECOMMENDRESPONSE']._serialized_end=394
-  _globals['_RECOMMENDEDITEM']._serialized_start=397
-  _globals['_RECOMMENDEDITEM']._serialized_end=554
-  _globals['_REASON']._serialized_start=556
-  _globals['_REASON']._serialized_end=629
-  _globals['_RULEEFFECT']._serialized_start=631
-  _globals['_RULEEFFECT']._serialized_end=689
-  _globals['_VERSIONS']._serialized_start=691
-  _globals['_VERSIONS']._serialized_end=752
-  _globals['_RECEIPT']._serialized_start=755
-  _globals['_RECEIPT']._serialized_end=940
-  _globals['_CHURNREQUEST']._serialized_start=942
-  _globals['_CHURNREQUEST']._serialized_end=995
-  _globals['_CHURNRESPONSE']._serialized_start=998
-  _globals['_CHURNRESPONSE']._serialized_end=1173
-  _globals['_CHURNSCORE']._serialized_start=1175
-  _globals['_CHURNSCORE']._serialized_end=1273
-  _globals['_CHURNREASON']._serialized_start=1275
-  _globals['_CHURNREASON']._serialized_end=1391
-  _globals['_TAGSREQUEST']._serialized_start=1393
-  _globals['_TAGSREQUEST']._serialized_end=1445
-  _globals['_TAGSRESPONSE']._serialized_start=1447
-  _globals['_TAGSRESPONSE']._serialized_end=1550
-  _globals['_TAG']._serialized_start=1552
-  _globals['_TAG']._serialized_end=1605
-  _globals['_RECOMMENDATIONS']._serialized_start=1608
-  _globals['_RECOMMENDATIONS']._serialized_end=1826
+  _globals['_RECOMMENDREQUEST']._serialized_end=169
+  _globals['_RECOMMENDRESPONSE']._serialized_start=172
+  _globals['_RECOMMENDRESPONSE']._serialized_end=410
+  _globals['_RECOMMENDEDITEM']._serialized_start=413
+  _globals['_RECOMMENDEDITEM']._serialized_end=570
+  _globals['_REASON']._serialized_start=572
+  _globals['_REASON']._serialized_end=645
+  _globals['_RULEEFFECT']._serialized_start=647
+  _globals['_RULEEFFECT']._serialized_end=705
+  _globals['_VERSIONS']._serialized_start=707
+  _globals['_VERSIONS']._serialized_end=768
+  _globals['_RECEIPT']._serialized_start=771
+  _globals['_RECEIPT']._serialized_end=956
+  _globals['_CHURNREQUEST']._serialized_start=958
+  _globals['_CHURNREQUEST']._serialized_end=1011
+  _globals['_CHURNRESPONSE']._serialized_start=1014
+  _globals['_CHURNRESPONSE']._serialized_end=1189
+  _globals['_CHURNSCORE']._serialized_start=1191
+  _globals['_CHURNSCORE']._serialized_end=1289
+  _globals['_CHURNREASON']._serialized_start=1291
+  _globals['_CHURNREASON']._serialized_end=1407
+  _globals['_TAGSREQUEST']._serialized_start=1409
+  _globals['_TAGSREQUEST']._serialized_end=1461
+  _globals['_TAGSRESPONSE']._serialized_start=1463
+  _globals['_TAGSRESPONSE']._serialized_end=1566
+  _globals['_TAG']._serialized_start=1568
+  _globals['_TAG']._serialized_end=1621
+  _globals['_RECOMMENDATIONS']._serialized_start=1624
+  _globals['_RECOMMENDATIONS']._serialized_end=1842
 # @@protoc_insertion_point(module_scope)

@@ -7,18 +7,20 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class RecommendRequest(_message.Message):
-    __slots__ = ("customer_id", "scene", "k", "exclude_item_ids", "as_of_us")
+    __slots__ = ("customer_id", "scene", "k", "exclude_item_ids", "as_of_us", "bundle")
     CUSTOMER_ID_FIELD_NUMBER: _ClassVar[int]
     SCENE_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
     EXCLUDE_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
     AS_OF_US_FIELD_NUMBER: _ClassVar[int]
+    BUNDLE_FIELD_NUMBER: _ClassVar[int]
     customer_id: str
     scene: str
     k: int
     exclude_item_ids: _containers.RepeatedScalarFieldContainer[str]
     as_of_us: int
-    def __init__(self, customer_id: _Optional[str] = ..., scene: _Optional[str] = ..., k: _Optional[int] = ..., exclude_item_ids: _Optional[_Iterable[str]] = ..., as_of_us: _Optional[int] = ...) -> None: ...
+    bundle: str
+    def __init__(self, customer_id: _Optional[str] = ..., scene: _Optional[str] = ..., k: _Optional[int] = ..., exclude_item_ids: _Optional[_Iterable[str]] = ..., as_of_us: _Optional[int] = ..., bundle: _Optional[str] = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
     __slots__ = ("response_id", "scene", "items", "rules", "versions", "receipt", "degraded")

@@ -1,11 +1,11 @@
-"""Following the champion."""
+"""Following champion and challenger."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
 
-from nearline.contracts.bundle import BundleRefused
+from nearline.contracts.bundle import CHAMPION, BundleRefused
 from nearline.errors import StoreUnavailable
 from serving.watch import RETRY_REFUSED_S, BundleWatch
 
@@ -23,18 +23,22 @@ class FakeStage:
     async def activate(self, version: str) -> None:
         self.story.append(f"{self.name} activates {version}")
 
+    async def challenge(self, version: str) -> None:
+        self.story.append(f"{self.name} challenges with {version or 'nothing'}")
+
 
 class FakeRegistry:
     def __init__(self) -> None:
         self.champion: str | None = None
+        self.challenger: str | None = None
         self.down = False
         self.tampered: set[str] = set()
         self.fetched: list[str] = []
 
-    def resolve(self) -> str | None:
+    def resolve(self, alias: str) -> str | None:
         if self.down:
             raise StoreUnavailable("MLflow", "here", "off")
-        return self.champion
+        return self.champion if alias == CHAMPION else self.challenger
 
     def fetch(self, version: str) -> Path:
         self.fetched.append(version)
@@ -148,3 +152,68 @@ def test_a_copy_that_a_restarted_replica_cannot_load_is_fetched_again() -> None:
     state = asyncio.run(watch.look())
     assert (state.active, state.refused) == ("7", "")
     assert registry.fetched == ["7", "7"]
+
+
+def test_a_challenger_answers_beside_the_champion_until_its_alias_is_removed() -> None:
+    registry, story = FakeRegistry(), list[str]()
+    watch = watch_of(
+        registry, FakeStage("ranking", story), FakeStage("retrieval", story), now_s=[0.0]
+    )
+    registry.champion, registry.challenger = "7", "8"
+
+    state = asyncio.run(watch.look())
+    assert (state.active, state.challenger) == ("7", "8")
+    assert story[-4:] == [
+        "ranking prepares 8",
+        "retrieval prepares 8",
+        "ranking challenges with 8",
+        "retrieval challenges with 8",
+    ]
+
+    registry.challenger = None
+    state = asyncio.run(watch.look())
+    assert (state.active, state.challenger) == ("7", "")
+    assert story[-2:] == ["ranking challenges with nothing", "retrieval challenges with nothing"]
+
+
+def test_a_refused_challenger_never_hurts_the_champion_and_rests_a_minute() -> None:
+    registry, story, now_s = FakeRegistry(), list[str](), [100.0]
+    watch = watch_of(registry, FakeStage("ranking", story, refuses=("8",)), now_s=now_s)
+    registry.champion, registry.challenger = "7", "8"
+
+    state = asyncio.run(watch.look())
+    assert (state.active, state.refused) == ("7", "")
+    assert (state.challenger, state.challenger_refused) == ("", "bundle 8: it is odd")
+
+    asyncio.run(watch.look())
+    assert registry.fetched == ["7", "8"]  # it rests
+    now_s[0] += RETRY_REFUSED_S
+    registry.challenger, registry.tampered = "9", {"9"}
+    assert asyncio.run(watch.look()).challenger_refused == "bundle 9: a file was changed"
+    assert watch.state.active == "7"
+    registry.challenger = None
+    assert asyncio.run(watch.look()).challenger_refused == ""
+
+
+def test_a_promoted_challenger_becomes_champion_and_challenges_no_more() -> None:
+    registry, story = FakeRegistry(), list[str]()
+    watch = watch_of(registry, FakeStage("ranking", story), now_s=[0.0])
+    registry.champion, registry.challenger = "7", "8"
+    asyncio.run(watch.look())
+
+    registry.champion, registry.challenger = "8", None
+    state = asyncio.run(watch.look())
+
+    assert (state.active, state.challenger) == ("8", "")
+    assert story[-1] == "ranking challenges with nothing"
+
+
+def test_a_challenger_stays_while_the_registry_is_down() -> None:
+    registry, story = FakeRegistry(), list[str]()
+    watch = watch_of(registry, FakeStage("ranking", story), now_s=[0.0])
+    registry.champion, registry.challenger = "7", "8"
+    asyncio.run(watch.look())
+    registry.down = True
+
+    assert asyncio.run(watch.look()).challenger == "8"
+    assert registry.fetched == ["7", "8"]

@@ -1,0 +1,111 @@
+"""Rankers of every form that a bundle may bring, behind one method.
+
+Serving answers with them, training tries them before they may: both read a ranker's file
+here, so a score is the same number in a trial and in an answer. One thread each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from nearline.contracts.bundle import RankerFormat, RankerSpec
+from nearline.transforms.ranking import RANKER_FEATURES
+
+# Axes: C candidates, F features.
+FloatCF = npt.NDArray[np.float32]
+FloatC = npt.NDArray[np.float32]
+
+
+class Ranker(Protocol):
+    """Scores rows of `RANKER_FEATURES`, all columns; picks for itself what it needs.
+
+    One score per row, higher is better; NaN in a row reads as missing.
+    """
+
+    def scores(self, rows_CF: FloatCF) -> FloatC: ...
+
+
+@dataclass(frozen=True, slots=True)
+class XgboostTrees:
+    """XGBoost, without building a DMatrix."""
+
+    booster: Any  # xgboost.Booster
+    columns: list[int]
+
+    def scores(self, rows_CF: FloatCF) -> FloatC:
+        return scores_of(self.booster, rows_CF[:, self.columns])
+
+
+@dataclass(frozen=True, slots=True)
+class LightgbmTrees:
+    """LightGBM, from its text."""
+
+    booster: Any  # lightgbm.Booster
+    columns: list[int]
+
+    def scores(self, rows_CF: FloatCF) -> FloatC:
+        rows = np.ascontiguousarray(rows_CF[:, self.columns])
+        return np.asarray(self.booster.predict(rows, num_threads=1), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxLayers:
+    """Any graph with one input of rows and a first output of scores."""
+
+    session: Any  # onnxruntime.InferenceSession
+    columns: list[int]
+
+    def scores(self, rows_CF: FloatCF) -> FloatC:
+        name = self.session.get_inputs()[0].name
+        rows = np.ascontiguousarray(rows_CF[:, self.columns], np.float32)
+        first = self.session.run([self.session.get_outputs()[0].name], {name: rows})[0]
+        return np.asarray(first, np.float32).reshape(-1)
+
+
+def read(folder: Path, spec: RankerSpec) -> Ranker:
+    """The ranker that a bundle's folder holds; raises whatever a broken file makes it raise."""
+    path, columns = folder / spec.file, columns_of(spec.features)
+    match spec.format:
+        case RankerFormat.XGBOOST:
+            return XgboostTrees(booster(path), columns)
+        case RankerFormat.LIGHTGBM:
+            import lightgbm
+
+            return LightgbmTrees(lightgbm.Booster(model_file=str(path)), columns)
+        case RankerFormat.ONNX:
+            return OnnxLayers(onnx_session(path), columns)
+
+
+def columns_of(features: Sequence[str]) -> list[int]:
+    """Where a ranker's inputs stand among `RANKER_FEATURES`."""
+    return [RANKER_FEATURES.index(name) for name in features]
+
+
+def booster(path: Path) -> Any:
+    import xgboost
+
+    booster = xgboost.Booster(model_file=str(path))
+    booster.set_param({"nthread": 1})
+    return booster
+
+
+def scores_of(booster: Any, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """One score per row of an XGBoost booster; NaN reads as missing."""
+    return np.asarray(booster.inplace_predict(rows, validate_features=False), dtype=np.float32)
+
+
+def onnx_session(path: Path) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(
+        str(path), sess_options=options, providers=["CPUExecutionProvider"]
+    )
