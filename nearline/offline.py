@@ -6,69 +6,70 @@ store joins them point in time; `feature_repo.retrieval` finishes the windows.
 
 Each view is one file, written aside, fsynced and renamed: a reader that has opened it keeps
 the old one whole, and the next reader opens the new one whole. The file remembers which
-history files it was made from, so that a snapshot of unchanged history costs nothing.
+history files it was made from, so that a snapshot of unchanged history costs nothing, and one
+of history that grew folds only what changed: rows known before the first new event are copied,
+the states that they end with are read off them, and from that instant on all is folded again.
+An event that arrives late, or history that was imported afterwards, only moves that instant.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, groupby
+from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from nearline.clock import utc
 from nearline.contracts.event import Event
 from nearline.errors import PermanentError
-from nearline.feast_layout import CUSTOMER_VIEW, ITEM_VIEW, ViewLayout
+from nearline.feast_layout import CUSTOMER_VIEW, ITEM_VIEW
+from nearline.history import Snapshot as History
 from nearline.history import events_of, files, read_days, rows_in
+from nearline.history import snapshot as history_now
+from nearline.history_growth import Growth, growth, name_of
+from nearline.offline_rows import (
+    CREATED_TIMESTAMP,
+    EVENT_TIMESTAMP,
+    ROW_NUMBER,
+    Change,
+    Rows,
+    schema_of,
+    source_path,
+)
 from nearline.transforms import customer, item
-from nearline.transforms.columns import Columns, ColumnType, customer_columns, item_columns
+from nearline.transforms.columns import (
+    customer_columns,
+    customer_state,
+    item_columns,
+    item_state,
+)
 from nearline.transforms.customer import CustomerState
 from nearline.transforms.item import ItemState
 
-EVENT_TIMESTAMP = "event_timestamp"  # From when the row holds: known_at of its newest event.
-CREATED_TIMESTAMP = "created_timestamp"  # From when it could be read; never after a join's instant.
-ROW_NUMBER = "row_number"  # Unique in the file, in the order in which the rows became known.
 LAYOUT_VERSION = 1  # Raised whenever the rows' meaning changes, so that old snapshots are redone.
-_ROWS_AT_ONCE = 20_000  # Of one view in memory, and in one row group.
 _EVENTS_AT_ONCE = 10_000
-_FINGERPRINT = b"nearline.history"
-_ARROW: dict[ColumnType, pa.DataType] = {
-    "int": pa.int64(),
-    "str": pa.string(),
-    "ints": pa.list_(pa.int64()),
-    "strs": pa.list_(pa.string()),
-}
-
-State = TypeVar("State", CustomerState, ItemState)
-
-
-@dataclass(frozen=True, slots=True)
-class Change(Generic[State]):
-    """An entity's state from an instant on; one for each (entity, known_at)."""
-
-    entity_id: str
-    known_at_us: int
-    state: State
+_FINGERPRINT, _FILES, _EVENTS = b"nearline.history", b"nearline.files", b"nearline.events"
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a snapshot holds. `unchanged` says that history was the same and nothing was done."""
+    """What a snapshot holds, and how many events were folded for it.
+
+    `unchanged` says that history was the same and nothing was done.
+    """
 
     events: int
     customer_rows: int
     item_rows: int
     size_bytes: int
     unchanged: bool = False
+    folded: int = 0
 
 
 class NoSnapshot(PermanentError):
@@ -82,31 +83,16 @@ class NoSnapshot(PermanentError):
         )
 
 
-def source_path(offline: Path, view: str) -> Path:
-    """The Parquet file of a view's rows: what its Feast source points at."""
-    return offline / view / "rows.parquet"
-
-
-def schema_of(layout: ViewLayout) -> pa.Schema:
-    """The columns of a view's file."""
-    stamp = pa.timestamp("us", tz="UTC")
-    return pa.schema(
-        [
-            (layout.join_key, pa.string()),
-            (EVENT_TIMESTAMP, stamp),
-            (CREATED_TIMESTAMP, stamp),
-            (ROW_NUMBER, pa.int64()),
-            *((name, _ARROW[type_]) for name, type_ in layout.columns.items()),
-        ]
-    )
-
-
 class Folding:
     """Every entity's state so far, and what an instant's events change in it."""
 
-    def __init__(self) -> None:
-        self._customers: dict[str, CustomerState] = {}
-        self._items: dict[str, ItemState] = {}
+    def __init__(
+        self,
+        customers: Mapping[str, CustomerState] | None = None,
+        items: Mapping[str, ItemState] | None = None,
+    ) -> None:
+        self._customers: dict[str, CustomerState] = dict(customers or {})
+        self._items: dict[str, ItemState] = dict(items or {})
 
     def changes(
         self, events: Iterable[Event]
@@ -122,9 +108,9 @@ class Folding:
                 held = self._customers.get(event.customer_id)
                 self._customers[event.customer_id] = held + state if held else state
                 customers.add(event.customer_id)
-            for item_id, item_state in item.states_of(event).items():
+            for item_id, own in item.states_of(event).items():
                 seen = self._items.get(item_id)
-                self._items[item_id] = seen + item_state if seen else item_state
+                self._items[item_id] = seen + own if seen else own
                 items.add(item_id)
         return (
             [Change(name, known_at_us, self._customers[name]) for name in sorted(customers)],
@@ -135,42 +121,54 @@ class Folding:
 def snapshot(
     history: Path, offline: Path, progress: Callable[[int], object] = lambda events: None
 ) -> Snapshot:
-    """Write every state change that history holds, for both views; return what was written.
+    """Bring the rows of both views up to date with history; return what they hold.
 
+    The rows are those of a fold from the beginning, however often it was brought up to date.
     Calls `progress` with the number of events folded since the last call. Takes memory for
     the newest state of each entity and for 20,000 rows of each view, however long history is.
+    May be killed at any moment: the files that were there stay, and the next one starts there.
     """
-    wanted = fingerprint(history)
+    now = history_now(history)
+    wanted = _fingerprint(now.files)
     held = current(offline)
-    if held and all(
-        _metadata(source_path(offline, layout.view)).get(_FINGERPRINT) == wanted
-        for layout in (CUSTOMER_VIEW, ITEM_VIEW)
-    ):
+    if held and all(_metadata(path).get(_FINGERPRINT) == wanted for path in _paths(offline)):
         return held
-    folding, events = Folding(), 0
+    known = {_FINGERPRINT: wanted, _FILES: "\n".join(map(name_of, now.files)).encode()}
+    gained = _growth(offline, now) if held else None
+    since_us = gained.from_us if gained else 0
     with (
-        _Rows(offline, CUSTOMER_VIEW, customer_columns, wanted) as customers,
-        _Rows(offline, ITEM_VIEW, item_columns, wanted) as items,
+        Rows(offline, CUSTOMER_VIEW, customer_columns, known) as customers,
+        Rows(offline, ITEM_VIEW, item_columns, known) as items,
     ):
-        for batch in _batches(history):
+        if since_us == 0:
+            folding = Folding()
+        else:
+            who, what = _touched(history, now, since_us)
+            folding = Folding(
+                {key: customer_state(row) for key, row in customers.keep(since_us, who)},
+                {key: item_state(row) for key, row in items.keep(since_us, what)},
+            )
+        folded = 0
+        for batch in _batches(history, now, since_us):
             for _, instant in groupby(batch, key=attrgetter("known_at_us")):
                 customer_changes, item_changes = folding.changes(instant)
                 customers.extend(customer_changes)
                 items.extend(item_changes)
-            events += len(batch)
+            folded += len(batch)
             progress(len(batch))
-        customers.seal({b"nearline.events": b"%d" % events})
-        items.seal({b"nearline.events": b"%d" % events})
-    return Snapshot(events, customers.written, items.written, _size(offline))
+        events = held.events + gained.events if held and gained else folded
+        customers.seal({_EVENTS: b"%d" % events})
+        items.seal({_EVENTS: b"%d" % events})
+    return Snapshot(events, customers.written, items.written, _size(offline), folded=folded)
 
 
 def current(offline: Path) -> Snapshot | None:
     """The snapshot that lies there, None where there is none."""
-    paths = [source_path(offline, layout.view) for layout in (CUSTOMER_VIEW, ITEM_VIEW)]
+    paths = _paths(offline)
     if not all(path.is_file() for path in paths):
         return None
     rows = [pq.ParquetFile(path).metadata.num_rows for path in paths]
-    events = int(_metadata(paths[0]).get(b"nearline.events", b"0"))
+    events = int(_metadata(paths[0]).get(_EVENTS, b"0"))
     return Snapshot(events, rows[0], rows[1], _size(offline), unchanged=True)
 
 
@@ -181,19 +179,56 @@ def events_in(history: Path) -> int:
 
 def fingerprint(history: Path) -> bytes:
     """A digest that changes when history gains a file. Its files never change (see `history`)."""
-    names = [f"{path.parent.name}/{path.name}" for path in files(history)]
-    text = "\n".join([f"layout {LAYOUT_VERSION}", *names])
+    return _fingerprint(files(history))
+
+
+def _fingerprint(held: Sequence[Path]) -> bytes:
+    text = "\n".join([f"layout {LAYOUT_VERSION}", *map(name_of, held)])
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest().encode()
 
 
-def _batches(history: Path) -> Iterator[list[Event]]:
-    """Events in the order in which they became known; no instant is split between batches."""
-    carried: list[Event] = []
-    for _, table in read_days(history):
+def _growth(offline: Path, now: History) -> Growth | None:
+    """What history gained since the rows were written; None where all must be folded again."""
+    said = [_metadata(path) for path in _paths(offline)]
+    names = said[0].get(_FILES)
+    whole = said[0].get(_FINGERPRINT) == said[1].get(_FINGERPRINT)  # Nobody killed in between.
+    if names is None or not whole:
+        return None
+    read = [Path(name) for name in names.decode().split("\n") if name]
+    if _fingerprint(read) != said[0][_FINGERPRINT]:
+        return None  # Rows of another layout.
+    return growth([name_of(path) for path in read], now.files)
+
+
+def _since(history: Path, now: History, since_us: int | None) -> Iterator[pa.Table]:
+    """The events known from an instant on, day by day; none where there is no instant."""
+    if since_us is None:
+        return
+    day = f"day={utc(since_us):%Y-%m-%d}"
+    tail = tuple(path for path in now.files if path.parent.name >= day)
+    for _, table in read_days(history, History(tail, now.positions)):
         # The payload is by far the widest column, and no feature reads it.
         lean = table.drop_columns(["payload"])
-        for start in range(0, lean.num_rows, _EVENTS_AT_ONCE):
-            events = carried + list(events_of(lean.slice(start, _EVENTS_AT_ONCE)))
+        yield lean.filter(pc.greater_equal(lean["known_at_us"], since_us)) if since_us else lean
+
+
+def _touched(history: Path, now: History, since_us: int | None) -> tuple[set[str], set[str]]:
+    """Customers and items of the events known from an instant on."""
+    customers: set[str] = set()
+    items: set[str] = set()
+    for table in _since(history, now, since_us):
+        customers.update(table["customer_id"].unique().to_pylist())
+        lines = pc.list_flatten(table["lines"])
+        items.update(pc.struct_field(lines, "item_id").unique().to_pylist())
+    return customers, items
+
+
+def _batches(history: Path, now: History, since_us: int | None) -> Iterator[list[Event]]:
+    """Events in the order in which they became known; no instant is split between batches."""
+    carried: list[Event] = []
+    for table in _since(history, now, since_us):
+        for start in range(0, table.num_rows, _EVENTS_AT_ONCE):
+            events = carried + list(events_of(table.slice(start, _EVENTS_AT_ONCE)))
             last_us = events[-1].known_at_us
             whole = len(events)
             while whole and events[whole - 1].known_at_us == last_us:
@@ -205,99 +240,30 @@ def _batches(history: Path) -> Iterator[list[Event]]:
         yield carried
 
 
-class _Rows(Generic[State]):
-    """The file of one view: rows in, an atomically replaced Parquet file out."""
-
-    def __init__(
-        self,
-        offline: Path,
-        layout: ViewLayout,
-        columns_of: Callable[[State], Columns],
-        history_fingerprint: bytes,
-    ) -> None:
-        self.written = 0
-        self._layout = layout
-        self._columns_of: Callable[[State], Columns] = columns_of
-        self._schema = schema_of(layout)
-        self._path = source_path(offline, layout.view)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._aside = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}.tmp")
-        self._metadata = {_FINGERPRINT: history_fingerprint}
-        self._writer = pq.ParquetWriter(self._aside, self._schema, compression="zstd")
-        self._waiting: list[Change[State]] = []
-        self._sealed = False
-
-    def extend(self, changes: Sequence[Change[State]]) -> None:
-        self._waiting += changes
-        if len(self._waiting) >= _ROWS_AT_ONCE:
-            self._flush()
-
-    def seal(self, metadata: Mapping[bytes, bytes]) -> None:
-        """Finish the file; it takes its place when both views' files are finished."""
-        self._flush()
-        self._writer.add_key_value_metadata({**self._metadata, **metadata})
-        self._writer.close()
-        with self._aside.open("rb") as handle:
-            os.fsync(handle.fileno())
-        self._sealed = True
-
-    def _flush(self) -> None:
-        """Write what waits as one row group, by entity: neighbours are alike and pack well."""
-        numbered = sorted(
-            enumerate(self._waiting, start=self.written), key=lambda row: row[1].entity_id
-        )
-        self._waiting = []
-        if not numbered:
-            return
-        self.written += len(numbered)
-        known_at_us = pa.array([change.known_at_us for _, change in numbered], pa.int64())
-        stamps = known_at_us.cast(pa.timestamp("us")).cast(pa.timestamp("us", tz="UTC"))
-        rows: list[Columns] = [self._columns_of(change.state) for _, change in numbered]
-        arrays = [
-            pa.array([change.entity_id for _, change in numbered], pa.string()),
-            stamps,
-            stamps,
-            pa.array([number for number, _ in numbered], pa.int64()),
-            *(
-                _array([row[name] for row in rows], type_)
-                for name, type_ in self._layout.columns.items()
-            ),
-        ]
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
-
-    def __enter__(self) -> _Rows[State]:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if error is None and self._sealed:
-                self._aside.replace(self._path)
-        finally:
-            self._writer.close()
-            self._aside.unlink(missing_ok=True)
-
-
-def _array(values: list[Any], type_: ColumnType) -> pa.Array:
-    """A column of one row group; lists are laid end to end, which is far faster than nesting."""
-    if type_ in ("int", "str"):
-        return pa.array(values, _ARROW[type_])
-    offsets = [0]
-    for value in values:
-        offsets.append(offsets[-1] + len(value))
-    flat = pa.array(list(chain.from_iterable(values)), _ARROW[type_].value_type)
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), flat)
-
-
 def _metadata(path: Path) -> dict[bytes, bytes]:
     return pq.ParquetFile(path).metadata.metadata or {}
 
 
 def _size(offline: Path) -> int:
-    return sum(
-        source_path(offline, layout.view).stat().st_size for layout in (CUSTOMER_VIEW, ITEM_VIEW)
-    )
+    return sum(path.stat().st_size for path in _paths(offline))
+
+
+def _paths(offline: Path) -> list[Path]:
+    return [source_path(offline, layout.view) for layout in (CUSTOMER_VIEW, ITEM_VIEW)]
+
+
+__all__ = [
+    "CREATED_TIMESTAMP",
+    "EVENT_TIMESTAMP",
+    "ROW_NUMBER",
+    "Change",
+    "Folding",
+    "NoSnapshot",
+    "Snapshot",
+    "current",
+    "events_in",
+    "fingerprint",
+    "schema_of",
+    "snapshot",
+    "source_path",
+]

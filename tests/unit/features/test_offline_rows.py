@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from nearline import offline
+from nearline import offline, offline_rows
 from nearline.contracts.event import Event, Line
 from nearline.feast_layout import CUSTOMER_VIEW, ITEM_VIEW, ViewLayout
 from nearline.history import day_of, table_of, write_day_file
@@ -142,7 +142,7 @@ def test_an_instant_is_never_split_between_batches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(offline, "_EVENTS_AT_ONCE", 2)
-    monkeypatch.setattr(offline, "_ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(offline_rows, "_ROWS_AT_ONCE", 3)
     write(tmp_path / "history", [event(n, NOON_US + n // 5) for n in range(12)])
 
     offline.snapshot(tmp_path / "history", tmp_path / "offline")
