@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from nearline.say import say
+
+if TYPE_CHECKING:
+    from training.trial import Trial
 
 
 class Watch(Protocol):
@@ -26,6 +29,7 @@ class Journal:
     metrics: dict[str, float] = field(default_factory=dict)
     curve: list[dict[str, float]] = field(default_factory=list)  # the encoder's, by epoch
     left_out: list[str] = field(default_factory=list)
+    trial: Trial | None = None  # the ranker's lessons and test, for rankers that are brought
     curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     """Of each score by its name, what plots need: `chance` stated and share `seen` by bin of
     calibration; and over `alert_rate`, `recall` and `precision`. Lists of equal length in pairs."""

@@ -16,6 +16,7 @@ from training.label_points import Point, points
 from training.ranking_rows import ask, lessons, rows_of
 from training.retrieval import Retriever
 from training.states import States
+from training.trial import Trial
 
 _FEWEST_LESSONS = 20  # Questions that the ranker needs to learn from, and half to stop by.
 
@@ -59,6 +60,7 @@ def learn(
     journal.metrics["ranker_test_questions"] = float(len(test))
     if test:
         rows = rows_of(test, states)
+        journal.trial = Trial.of(train, validation, rows, test)
         verdict = ranker.judge(test, ranker.scores(booster, rows), rows, seed)
         journal.metrics |= {f"rank_{name}_ndcg_at_10": v for name, v in verdict.ndcg.items()}
         names = ("ranker_lead", "ranker_lead_low", "ranker_lead_high")
