@@ -10,6 +10,9 @@ from __future__ import annotations
 META = "nl:meta"
 # The popular items that answer when no bundle is loaded: JSON list. Rewritten by each backfill.
 FALLBACK_POPULAR = "nl:fallback:popular"
+# Sorted set of item ids by when each was first known (us): the newest 50,000 of 30 days. Written
+# by the stream worker and by each backfill; see `nearline.arrivals`.
+ARRIVALS = "nl:arrivals"
 # Stream of sampled feature vectors as rankers saw them (`nearline.served`). At most about 10,000
 # wait there; whoever archives them removes them.
 SERVED = "nl:served"

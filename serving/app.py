@@ -84,10 +84,21 @@ class RetrievalDeployment(HoldsBundles):
     def __init__(self, config: ServingConfig) -> None:
         super().__init__(Part.FINDER)
         self._retrieval = Retrieval(_features(config), self.shelf)
+        self._look_every_s = config.arrivals_every_s
+        # Serve runs constructors inside the loop that serves.
+        self._task = asyncio.get_running_loop().create_task(self._look_for_arrivals())
         _settle()
 
     async def retrieve(self, request: RetrievalRequest) -> Retrieved:
         return await self._retrieval.retrieve(request)
+
+    async def _look_for_arrivals(self) -> None:
+        while True:
+            try:
+                await self._retrieval.look_for_arrivals()
+            except Exception as error:  # noqa: BLE001 - looking must go on; the log says why
+                logger.warning("looking for new arrivals failed: %s", type(error).__name__)
+            await asyncio.sleep(self._look_every_s)
 
 
 @_door("Ranking", num_cpus=0.3, at_once=64)

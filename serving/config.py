@@ -28,6 +28,8 @@ class ServingConfig:
     churn_timeout_ms: float = 1_600.0
     served_sample: float = 0.01
     """Share of answers whose feature vectors are kept."""
+    arrivals_every_s: float = 0.5
+    """How often retrieval looks for items that came after its bundle."""
     watch_every_s: float = 2.0
     """How often the registry is asked which bundles are champion and challenger."""
     challenger_share: float = 0.0

@@ -58,6 +58,8 @@ class Features(Protocol):
 
     async def popular(self) -> tuple[PopularItem, ...]: ...
 
+    async def arrivals(self, at_most: int) -> list[str]: ...
+
     async def ping(self) -> None: ...
 
 
@@ -104,6 +106,13 @@ class RedisFeatures:
         """The popular items that the last backfill wrote, best first; empty where none did."""
         data = await self._within(lambda: self._client.get(keys.FALLBACK_POPULAR))
         return parse_popular(data) if data else ()
+
+    async def arrivals(self, at_most: int) -> list[str]:
+        """The newest items of the shop by id, newest first."""
+        reply = await self._within(
+            lambda: self._client.zrange(keys.ARRIVALS, 0, at_most - 1, desc=True)
+        )
+        return [item_id.decode() for item_id in reply]
 
     async def ping(self) -> None:
         await self._within(lambda: self._client.ping())  # type: ignore[arg-type,return-value]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ import numpy.typing as npt
 from nearline.contracts import bundle as contract
 from nearline.contracts.bundle import BundleRefused, Manifest
 from nearline.transforms.candidates import Catalogue
+from nearline.transforms.content import ContentTable
+from nearline.transforms.covisits import CovisitTable
+from nearline.transforms.sources import Sources
+from nearline.transforms.taste import Contents, naming_order
 
 # Axes: I items, D dimensions, L places in the history.
 FloatID = npt.NDArray[np.float32]
@@ -28,8 +33,13 @@ class Finder:
     unit_vectors: FloatID  # rows of the index, each of length 1 (or 0)
     catalogue: Catalogue
     prices_cents: tuple[int, ...]
-    popular: tuple[int, ...]
+    sources: Sources  # without arrivals, which come and go beside a bundle
     history_length: int
+
+    @property
+    def popular(self) -> Sequence[int]:
+        """Item rows, most popular first."""
+        return self.sources.popular
 
     def query_vector(self, items: IntL, kinds: IntL) -> FloatID:
         """The encoder's (1, D) answer for one history; raises ValueError when not finite."""
@@ -62,15 +72,56 @@ def read(folder: Path, version: str, manifest: Manifest) -> Finder:
         raise BundleRefused(version, "its popular items point outside its items")
     vectors = index.reconstruct_n(0, index.ntotal)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    catalogue = Catalogue.of([row[0] for row in rows], [row[1] for row in rows])
+    contents = _contents(folder, version, rows, popular, index.d)
     return Finder(
         encoder=onnx_session(folder / contract.ENCODER),
         index=index,
         unit_vectors=vectors / np.where(norms > 0, norms, 1.0),
-        catalogue=Catalogue.of([row[0] for row in rows], [row[1] for row in rows]),
+        catalogue=catalogue,
         prices_cents=tuple(row[2] for row in rows),
-        popular=tuple(popular),
+        sources=Sources(
+            known=catalogue,
+            catalogue=catalogue,
+            popular=tuple(popular),
+            covisits=_covisits(folder, version, len(rows)),
+            contents=contents,
+        ),
         history_length=manifest.encoder.history_length,
     )
+
+
+def _covisits(folder: Path, version: str, items: int) -> CovisitTable | None:
+    path = folder / contract.COVISITS
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as arrays:
+        try:
+            return CovisitTable.from_arrays(dict(arrays), items)
+        except ValueError as error:
+            raise BundleRefused(version, str(error)) from error
+
+
+def _contents(
+    folder: Path,
+    version: str,
+    rows: Sequence[tuple[str, str, int, int]],
+    popular: Sequence[int],
+    dimension: int,
+) -> Contents | None:
+    path = folder / contract.CONTENT
+    if not path.is_file():
+        return None
+    table = msgspec.json.decode(path.read_bytes(), type=ContentTable)
+    lengths = {len(vector) for vector in (*table.categories.values(), *table.prices)}
+    if lengths != {dimension} or len(table.prices) != len(table.price_edges_cents) + 1:
+        raise BundleRefused(
+            version,
+            f"its content table has vectors of {sorted(lengths)} and {len(table.prices)} price "
+            f"bands for {len(table.price_edges_cents)} edges; its index has {dimension} dimensions",
+        )
+    order = naming_order(range(len(rows)), popular, [row[3] for row in rows])
+    return Contents.of(table, [row[1] for row in rows], [row[2] for row in rows], order)
 
 
 def smoke(version: str, finder: Finder) -> None:

@@ -22,6 +22,7 @@ class MemoryFeatures:
         self.items_down = False
         self._customers: dict[str, CustomerReading] = {}
         self._items: dict[str, ItemReading] = {}
+        self._first_known_us: dict[str, int] = {}
         self._sequence = 0
 
     def fold(self, events: Iterable[Event]) -> None:
@@ -36,6 +37,7 @@ class MemoryFeatures:
                 LogPosition(partition, self._sequence, 0),
             )
             for item_id, state in item.states_of(event).items():
+                self._first_known_us.setdefault(item_id, event.known_at_us)
                 seen = self._items.get(item_id, _UNKNOWN)
                 sequences = list(seen.sequences or [None] * self.partitions)
                 sequences[partition] = b"%d-0" % self._sequence
@@ -54,6 +56,11 @@ class MemoryFeatures:
     async def popular(self) -> tuple[PopularItem, ...]:
         await self.ping()
         return self.popular_items
+
+    async def arrivals(self, at_most: int) -> list[str]:
+        await self.ping()
+        known = self._first_known_us
+        return sorted(known, key=lambda name: (known[name], name), reverse=True)[:at_most]
 
     async def ping(self) -> None:
         if self.down:

@@ -1,4 +1,4 @@
-"""From a customer's state to a few hundred candidates: encoder, index, revisits, popularity.
+"""From a customer's state to 100 to 150 candidates of six sources (`transforms.sources`).
 
 What is decided here lies in `nearline.transforms.candidates`, shared with training; this
 module reads the stores and the models, and says by name what was missing.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,9 +19,11 @@ from nearline.errors import StoreUnavailable
 from nearline.online import CustomerReading, ItemReading
 from nearline.transforms import candidates as merging
 from nearline.transforms import customer, item
+from nearline.transforms import sources as sourcing
 from nearline.transforms.candidates import Candidate, Proposal
 from nearline.transforms.customer import CustomerState
 from nearline.transforms.item import ItemState
+from serving.arrivals import Newcomers, Stock, Stocks
 from serving.bundles import Shelf
 from serving.features import Features, PopularItem
 from serving.finder import Finder
@@ -98,11 +100,24 @@ class Retrieval:
         self._shelf = shelf
         self._popular: tuple[PopularItem, ...] = ()  # Last seen: it outlives a Redis outage.
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._newcomers = Newcomers(features, self._known)
+        self._stocks = Stocks()
 
     async def retrieve(self, request: RetrievalRequest) -> Retrieved:
         """Never raises for a missing part: the answer names what was missing."""
         async with self._turns:
             return await self._retrieve(request)
+
+    async def look_for_arrivals(self) -> None:
+        """Look once for items that came after the bundle; what was seen stays in an outage."""
+        try:
+            await self._newcomers.look()
+        except StoreUnavailable as error:
+            logger.warning("new arrivals could not be read: %s", error.cause)
+
+    def _known(self) -> Collection[str] | None:
+        bundle = self._shelf.current
+        return bundle.finder.catalogue.index_of if bundle and bundle.finder else None
 
     async def _retrieve(self, request: RetrievalRequest) -> Retrieved:
         bundle = self._shelf.answering(request.challenger)  # One request, one bundle.
@@ -116,11 +131,13 @@ class Retrieval:
         if bundle is None or bundle.finder is None:
             degraded.append(Degradation.BUNDLE_UNAVAILABLE)
             return await self._without_bundle(request, reading, degraded)
-        state, finder = reading.state, bundle.finder
-        proposals, failed = propose(finder, state, request)
+        # One request, one stock as well: a row means the same item from start to end.
+        stock = self._stocks.of(bundle.version, bundle.finder, self._newcomers.items)
+        state = reading.state
+        proposals, failed = propose(stock, state, request)
         degraded += failed
         found = merging.merge(
-            proposals, finder.catalogue, merging.excluded_ids(state, request.excluded)
+            proposals, stock.sources.catalogue, merging.excluded_ids(state, request.excluded)
         )
         try:
             read = await self._features.items([candidate.item_id for candidate in found])
@@ -132,9 +149,9 @@ class Retrieval:
         return Retrieved(
             bundle=bundle.version,
             reading=reading,
-            options=options_of(finder, state, found, states),
+            options=options_of(stock, state, found, states),
             item_values=tuple(item.finish(one, request.as_of_us) for one in states),
-            dropped=dropped_of(proposals, finder, state, request.excluded),
+            dropped=dropped_of(proposals, stock, state, request.excluded),
             degraded=tuple(degraded),
             item_sequences=tuple(one.sequences for one in read),
             challenger=challenger,
@@ -169,56 +186,58 @@ class Retrieval:
 
 
 def propose(
-    finder: Finder, state: CustomerState, request: RetrievalRequest
+    stock: Stock, state: CustomerState, request: RetrievalRequest
 ) -> tuple[dict[str, list[Proposal]], list[Degradation]]:
     """Each source's list, best first, and what failed.
 
     The encoder is asked only when it knows at least one of the customer's items: for a
     stranger it has nothing to go by.
     """
-    catalogue = finder.catalogue
-    proposals = {
-        "revisit": merging.revisit_proposals(state, catalogue.index_of, request.as_of_us),
-        "popular": merging.popular_proposals(finder.popular),
-    }
-    items, kinds = merging.encoder_input(state, catalogue.index_of, finder.history_length)
+    excluded = merging.excluded_ids(state, request.excluded)
+    nearest, failed = _nearest(stock.finder, state, merging.depth("encoder", excluded))
+    return sourcing.propose(stock.sources, state, nearest, excluded, request.as_of_us), failed
+
+
+def _nearest(
+    finder: Finder, state: CustomerState, depth: int
+) -> tuple[list[Proposal], list[Degradation]]:
+    items, kinds = merging.encoder_input(state, finder.catalogue.index_of, finder.history_length)
     if not items.any():
-        return proposals, []
-    depth = merging.encoder_depth(merging.excluded_ids(state, request.excluded))
+        return [], []
     try:
         scores, found = finder.index.search(
             finder.query_vector(items, kinds), min(depth, finder.index.ntotal)
         )
     except Exception as error:  # noqa: BLE001 - whatever the runtime raises, others can answer
         logger.warning("the encoder failed: %s", type(error).__name__)
-        return proposals, [Degradation.ENCODER_UNAVAILABLE]
-    proposals["encoder"] = merging.encoder_proposals(found[0].tolist(), scores[0].tolist())
-    return proposals, []
+        return [], [Degradation.ENCODER_UNAVAILABLE]
+    return merging.encoder_proposals(found[0].tolist(), scores[0].tolist()), []
 
 
 def options_of(
-    finder: Finder, state: CustomerState, found: Sequence[Candidate], states: Sequence[ItemState]
+    stock: Stock, state: CustomerState, found: Sequence[Candidate], states: Sequence[ItemState]
 ) -> tuple[Option, ...]:
     """Candidates with their newest known price and their nearest recent item.
 
-    Nearness is the cosine between index vectors; an item is not its own neighbour.
+    Nearness is the cosine between vectors; an item is not its own neighbour.
     """
-    index_of = finder.catalogue.index_of
+    catalogue = stock.sources.catalogue
+    index_of = catalogue.index_of
     recent = list(
         dict.fromkeys(index_of[one.item_id] for one in state.recent if one.item_id in index_of)
     )
     prices = [
-        one.price_cents or finder.prices_cents[candidate.item_index]
+        one.price_cents or stock.prices_cents[candidate.item_index]
         for candidate, one in zip(found, states, strict=True)
     ]
     if not recent or not found:
         return tuple(Option(one, price) for one, price in zip(found, prices, strict=True))
     rows = [candidate.item_index for candidate in found]
-    cosines_CS = finder.unit_vectors[rows] @ finder.unit_vectors[recent].T
+    cosines_CS = stock.units(rows) @ stock.units(recent).T
     cosines_CS[np.asarray(rows)[:, None] == np.asarray(recent)[None, :]] = -2.0
     best_C = cosines_CS.argmax(axis=1)
     return tuple(
-        Option(candidate, price, finder.catalogue.item_ids[recent[best]], float(cosine))
+        Option(candidate, price, catalogue.item_ids[recent[best]], float(cosine))
         if cosine >= -1.0
         else Option(candidate, price)
         for candidate, price, best, cosine in zip(
@@ -229,12 +248,12 @@ def options_of(
 
 def dropped_of(
     proposals: Mapping[str, Sequence[Proposal]],
-    finder: Finder,
+    stock: Stock,
     state: CustomerState,
     excluded: Sequence[str],
 ) -> dict[str, int]:
     """How many proposed items were withheld, by the rule that did it."""
-    ids = finder.catalogue.item_ids
+    ids = stock.sources.catalogue.item_ids
     proposed = {ids[one.item_index] for source in proposals.values() for one in source}
     return _counts(proposed, {item_id for item_id, _ in state.purchased}, set(excluded))
 

@@ -27,16 +27,18 @@ from nearline.contracts.bundle import (
     ScoreSpec,
     Task,
 )
+from nearline.transforms.covisits import CovisitTable
 from nearline.transforms.customer import CUSTOMER_FEATURES
 from nearline.transforms.item import ITEM_FEATURES
 from nearline.transforms.ranking import RANKER_FEATURES
+from training import index
 from training.churn import ChurnModel
 from training.datasets import Dataset
-from training.encoder import item_vectors
+from training.encoder import item_vectors, query_vectors
 from training.encoder_export import export
 from training.encoder_model import Encoder
-from training.retrieval import flat_index
 
+_INDEX_TRIALS = 1_000  # Customers with whose vectors an approximate index is tried.
 _LIBRARIES = ("torch", "onnxruntime", "faiss-cpu", "xgboost-cpu", "numpy", "feast")
 
 
@@ -51,6 +53,7 @@ class Learnt:
     churn: Sequence[ChurnModel]
     metrics: dict[str, float]
     lineage: Lineage
+    covisits: CovisitTable
 
 
 def write(directory: Path, learnt: Learnt, card: str, created_at_us: int) -> Manifest:
@@ -60,8 +63,10 @@ def write(directory: Path, learnt: Learnt, card: str, created_at_us: int) -> Man
     directory.mkdir(parents=True)
     vectors: npt.NDArray[np.float32] = item_vectors(learnt.encoder)
     export(learnt.encoder, directory / contract.ENCODER)
-    faiss.write_index(flat_index(vectors), str(directory / contract.INDEX))
     dataset = learnt.dataset
+    chosen = index.choose(vectors, lambda: _customers(learnt))
+    faiss.write_index(chosen.index, str(directory / contract.INDEX))
+    np.savez(directory / contract.COVISITS, allow_pickle=False, **learnt.covisits.arrays())
     _write_json(
         directory / contract.ITEMS,
         list(
@@ -95,6 +100,7 @@ def write(directory: Path, learnt: Learnt, card: str, created_at_us: int) -> Man
             data_to=_rfc3339(dataset.to_us),
             items=len(dataset.items),
             encoder=EncoderSpec(learnt.encoder.length, vectors.shape[1]),
+            index=chosen.spec,
             ranker=ranker if learnt.ranker is not None else None,
             customer_features=lists[0],
             item_features=lists[1],
@@ -112,6 +118,17 @@ def write(directory: Path, learnt: Learnt, card: str, created_at_us: int) -> Man
         ),
     )
     return contract.verify(directory, "just written")
+
+
+def _customers(learnt: Learnt) -> npt.NDArray[np.float32]:
+    """Query vectors of real customers, to try an index with."""
+    return index.customer_queries(
+        learnt.dataset.interactions,
+        lambda items, kinds: query_vectors(learnt.encoder, items, kinds),
+        learnt.encoder.length,
+        limit=_INDEX_TRIALS,
+        seed=0,
+    )
 
 
 def code_version() -> str:

@@ -28,7 +28,11 @@ class EncoderConfig:
     heads: int = 1
     dropout: float = 0.3
     negatives: int = 256
-    """Items drawn uniformly per step and shared by all positions of the batch."""
+    """Items drawn uniformly per step and shared by all positions of the batch; 0 takes all."""
+    id_dropout: float = 0.1
+    """Share of items that each step hides behind their category and price."""
+    repeats: bool = False
+    """Learn to name items of the history again, as in anonymous sessions."""
     learning_rate: float = 1e-3
     batch_size: int = 32
     max_epochs: int = 15
@@ -61,10 +65,10 @@ class RankerConfig:
 
 @dataclass(frozen=True, slots=True)
 class CovisitConfig:
-    """Which items followed which: see `training.covisits`."""
+    """Which items are met beside which: see `training.covisits`."""
 
     neighbours: int = 20
-    """Followers kept per item and pair of events."""
+    """Companions kept per item and pair of events."""
     places: int = 10
     """How far apart two interactions may stand in a customer's sequence."""
     half_life_days: float = 30.0

@@ -24,22 +24,17 @@ PAIRS_AT_ONCE = 20_000_000  # Bounds memory: about 0.5 GB while a block of items
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """What makes two interactions a pair: their kinds, and how far apart they may lie.
-
-    `mutual`: the later one also leads to the earlier, since the order within a basket says
-    nothing.
-    """
+    """What makes two interactions a pair: their kinds, and how far apart they may lie."""
 
     pair: str
     kinds: tuple[Kind, ...]
     within_us: int
-    mutual: bool
 
 
 JOINED = (
-    Joined(BROWSED, tuple(Kind), SESSION_GAP_US, mutual=False),
-    Joined(CARTED, (Kind.CART, Kind.PURCHASE), 14 * DAY_US, mutual=True),
-    Joined(BOUGHT, (Kind.PURCHASE,), 60 * DAY_US, mutual=True),
+    Joined(BROWSED, tuple(Kind), SESSION_GAP_US),
+    Joined(CARTED, (Kind.CART, Kind.PURCHASE), 14 * DAY_US),
+    Joined(BOUGHT, (Kind.PURCHASE,), 60 * DAY_US),
 )
 
 
@@ -50,7 +45,9 @@ def build(
 
     Two interactions of a customer that stand g places apart among those of the pair's kinds
     (g at most `config.places`) join their items with weight 1 / g, halved for every
-    `config.half_life_days` between the later one and the instant.
+    `config.half_life_days` between the later one and the instant. Each leads to the other: with
+    the way back recall@40 was 0.349 for 0.330 on the simulated shop, 0.029 for 0.027 on
+    RetailRocket.
     """
     past = interactions.until(until_us)
     return CovisitTable(
@@ -66,10 +63,10 @@ def _table(
     fresh_N = np.power(0.5, age_days / config.half_life_days).astype(np.float32)
     found = np.full((items, config.neighbours), -1, np.int32)
     weights = np.zeros((items, config.neighbours), np.float32)
-    for first, last in _blocks(chosen.item, items, config.places * (1 + joined.mutual)):
+    for first, last in _blocks(chosen.item, items, 2 * config.places):
         block = sparse.csr_matrix((last - first, items), dtype=np.float32)
         for gap in range(1, config.places + 1):
-            for rows, columns, values in _pairs(chosen, fresh_N, gap, joined):
+            for rows, columns, values in _pairs(chosen, fresh_N, gap, joined.within_us):
                 inside = (rows >= first) & (rows < last)
                 block = block + sparse.csr_matrix(
                     (values[inside], (rows[inside] - first, columns[inside])), block.shape
@@ -87,20 +84,19 @@ def _blocks(item_N: Ints, items: int, pairs_each: int) -> Iterator[tuple[int, in
 
 
 def _pairs(
-    chosen: Interactions, fresh_N: npt.NDArray[np.float32], gap: int, joined: Joined
+    chosen: Interactions, fresh_N: npt.NDArray[np.float32], gap: int, within_us: int
 ) -> Iterator[tuple[Ints, Ints, npt.NDArray[np.float32]]]:
     """(from, to, weight) of the pairs that stand `gap` places apart, then those turned round."""
     earlier, later = slice(None, -gap), slice(gap, None)
     keep = (
         (chosen.customer[later] == chosen.customer[earlier])
         & (chosen.item[later] != chosen.item[earlier])
-        & (chosen.occurred_at_us[later] - chosen.occurred_at_us[earlier] <= joined.within_us)
+        & (chosen.occurred_at_us[later] - chosen.occurred_at_us[earlier] <= within_us)
     )
     left, right = chosen.item[earlier][keep], chosen.item[later][keep]
     weight = fresh_N[later][keep] / np.float32(gap)
     yield left, right, weight
-    if joined.mutual:
-        yield right, left, weight
+    yield right, left, weight
 
 
 def _strongest(

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nearline.contracts.bundle import Lineage
-from training import baselines, encoder_stage, ranker_stage, score_stage
+from training import baselines, covisits, encoder_stage, ranker_stage, score_stage
 from training.bundle import Learnt
 from training.config import TrainingConfig
 from training.datasets import Dataset, split
@@ -46,5 +46,10 @@ def run(
     popular = baselines.popular_items(
         dataset.interactions, dataset.to_us, config.popular_days, config.popular_items
     )
-    learnt = Learnt(dataset, encoders.served, popular, booster, models, journal.metrics, lineage)
+    beside = covisits.build(
+        dataset.interactions, len(dataset.items), dataset.to_us, config.covisits
+    )
+    learnt = Learnt(
+        dataset, encoders.served, popular, booster, models, journal.metrics, lineage, beside
+    )
     return learnt, journal

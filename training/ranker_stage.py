@@ -6,7 +6,7 @@ from typing import Any
 
 from nearline.say import say
 from nearline.transforms.buckets import HOUR_US
-from training import baselines, encoder, ranker
+from training import baselines, covisits, encoder, ranker
 from training.config import TrainingConfig
 from training.datasets import Dataset, Split
 from training.encoder_model import Encoder
@@ -99,4 +99,7 @@ def _retriever(
             dataset.interactions, until_us, config.popular_days, config.popular_items
         ),
         history_length=config.encoder.history_length,
+        covisits=covisits.build(
+            dataset.interactions, len(dataset.items), until_us, config.covisits
+        ),
     )

@@ -16,19 +16,21 @@ State = TypeVar("State", CustomerState, ItemState)
 
 @dataclass(slots=True)
 class Folded(Generic[State]):
-    """One entity so far: its state, when its newest event was known, and which log it covers.
+    """One entity so far: its state, when its events were known, and which log it covers.
 
     `sequences` holds the newest position of each partition that changed the entity; imported
     events have none.
     """
 
     state: State
-    known_at_us: int = 0
+    known_at_us: int = 0  # of its newest event
+    first_known_us: int = 0
     sequences: dict[int, LogPosition] = field(default_factory=dict)
 
     def add(self, delta: State, known_at_us: int, position: LogPosition | None) -> None:
         self.state = self.state + delta
         self.known_at_us = max(self.known_at_us, known_at_us)
+        self.first_known_us = min(self.first_known_us or known_at_us, known_at_us)
         if position is not None:
             newest = self.sequences.get(position.partition, position)
             self.sequences[position.partition] = max(newest, position)

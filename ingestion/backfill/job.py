@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from ingestion.worker.app import name_of
 from ingestion.worker.fold import CUSTOMERS, ITEMS
 from ingestion.worker.lease import Leases
 from ingestion.worker.store import OnlineStore
-from nearline import keys
+from nearline import arrivals, keys
 from nearline.contracts.position import LogPosition, start_of
 from nearline.errors import PermanentError, TransientError
 from nearline.history import Snapshot, events_of, positions_of, read_days, rows_in, snapshot
@@ -25,6 +26,7 @@ from nearline.log import Page, read_pages
 
 _EVENTS_BETWEEN_RENEWALS = 2_000
 _PAGE_EVENTS = 5_000
+_ARRIVALS_AT_ONCE = 5_000
 
 Step = Callable[[str, int, int], None]  # what, done, of how many
 
@@ -90,6 +92,7 @@ class Backfill:
         self._fold_history(replay, held)
         upto = self._fold_log(replay, held)
         self._write(replay, upto)
+        self._record_arrivals(replay)
         self._client.set(
             keys.FALLBACK_POPULAR,
             popular((item_id, folded.state) for item_id, folded in replay.items.items()),
@@ -146,6 +149,21 @@ class Backfill:
         # Only now is it certain that nothing was trimmed under our eyes.
         self._still_hold()
         return ends
+
+    def _record_arrivals(self, replay: Replay) -> None:
+        """The newest items of all, as the stream would have recorded them."""
+        known = {item_id: folded.first_known_us for item_id, folded in replay.items.items()}
+        oldest_us = max(known.values(), default=0) - arrivals.KEPT_US
+        newest = heapq.nlargest(
+            arrivals.KEPT_ITEMS,
+            (item_id for item_id, at_us in known.items() if at_us > oldest_us),
+            key=lambda item_id: known[item_id],
+        )
+        for start in range(0, len(newest), _ARRIVALS_AT_ONCE):
+            part = newest[start : start + _ARRIVALS_AT_ONCE]
+            with self._client.pipeline(transaction=False) as pipeline:
+                arrivals.record(pipeline, {item_id: known[item_id] for item_id in part})
+                pipeline.execute()
 
     def _pages_after(self, position: LogPosition) -> Iterator[Page]:
         partition = position.partition

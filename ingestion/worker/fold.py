@@ -95,3 +95,12 @@ def fold(view: View[State], held: Held, changes: Sequence[Change[State]]) -> New
     state = view.state_of(held.row) + gained
     known_at_us = max(held.known_at_us, *(change.known_at_us for change in fresh))
     return NewRow(view.columns_of(state), known_at_us, fresh[-1].position)
+
+
+def first_known(changes: Changes, entities: Iterable[Entity]) -> dict[str, int]:
+    """When each item among the entities was first known, as far as these changes tell."""
+    return {
+        entity_id: min(change.known_at_us for change in changes[(view, entity_id)])
+        for view, entity_id in entities
+        if view is ITEMS
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -10,8 +10,8 @@ from typing import Any
 import redis
 from redis.exceptions import NoScriptError
 
-from ingestion.worker.fold import Changes, Entity, NewRow, fold
-from nearline import keys
+from ingestion.worker.fold import Changes, Entity, NewRow, first_known, fold
+from nearline import arrivals, keys
 from nearline.contracts.position import LogPosition, start_of
 from nearline.errors import TransientError
 from nearline.online import COMMIT_SCRIPT, CommitResult, Held, commit_args, held_fields, parse_held
@@ -111,7 +111,8 @@ class OnlineStore:
             else:
                 sent.append((entity, row, held.revision))
         again: list[Entity] = []
-        for (entity, _, _), reply in zip(sent, self._send(sent), strict=True):
+        new = first_known(changes, (entity for entity, _, revision in sent if not revision))
+        for (entity, _, _), reply in zip(sent, self._send(sent, new), strict=True):
             if reply == CommitResult.APPLIED:
                 outcomes.applied += 1
             elif reply == CommitResult.DUPLICATE:
@@ -121,23 +122,29 @@ class OnlineStore:
                 again.append(entity)
         return again
 
-    def _send(self, rows: Sequence[tuple[Entity, NewRow, int]]) -> list[str]:
-        """The script's answer for each row; '' where the server had forgotten the script."""
+    def _send(
+        self, rows: Sequence[tuple[Entity, NewRow, int]], new: Mapping[str, int]
+    ) -> list[str]:
+        """The script's answer for each row; '' where the server had forgotten the script.
+
+        New items are recorded before their rows: killed in between, they are new again.
+        """
         if not rows:
             return []
         pipeline = self._client.pipeline(transaction=False)
+        others = arrivals.record(pipeline, new)
         for (view, entity_id), row, revision in rows:
             args = commit_args(view.layout, row.columns, row.known_at_us, row.upto, revision)
             pipeline.evalsha(self._commit.sha, 1, view.layout.key(entity_id), *args)
         answers: list[str] = []
         forgotten = False
-        for reply in pipeline.execute(raise_on_error=False):
+        for place, reply in enumerate(pipeline.execute(raise_on_error=False)):
             if isinstance(reply, NoScriptError):
                 forgotten = True
                 answers.append("")
             elif isinstance(reply, Exception):
                 raise reply
-            else:
+            elif place >= others:
                 answers.append(reply.decode())
         if forgotten:  # The server restarted: tell it again, and try those rows again.
             self._client.script_load(COMMIT_SCRIPT)

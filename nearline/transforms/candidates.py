@@ -1,8 +1,7 @@
-"""Retrieval without I/O: what goes into the encoder, and how its answer becomes candidates.
+"""Retrieval without I/O: what goes into the encoder, and how proposals become candidates.
 
 Training and serving call these same functions, so a ranker meets in production the
-candidates, scores and ranks that it learnt from. Three sources propose items: `encoder`
-(nearest to the query vector), `revisit` (seen lately, not bought) and `popular`.
+candidates, scores and ranks that it learnt from. Who proposes: `transforms.sources`.
 """
 
 from __future__ import annotations
@@ -23,14 +22,24 @@ from nearline.transforms.ranking import SOURCES, Candidate
 # Axes: B customers, L places in the history (oldest first).
 IntL = npt.NDArray[np.int64]
 
-ENCODER_LIMIT, REVISIT_LIMIT, POPULAR_LIMIT = 100, 30, 30  # Most items that each may name.
+LIMITS: Mapping[str, int] = {  # Most items that each source may name; together 100 to 150.
+    "encoder": 70,
+    "revisit": 25,
+    "covisit": 40,
+    "content": 20,
+    "popular": 20,
+    "arrivals": 10,
+}
 REVISIT_HALF_LIFE_US = 2 * DAY_US
 _FUSION = 60.0  # Reciprocal rank fusion's constant (Cormack et al. 2009).
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The items of one bundle; the place in each tuple is the `item_index`."""
+    """The items of one bundle, or more; the place in each tuple is the `item_index`.
+
+    `index_of` may hold fewer than there are places: items that cannot be named yet.
+    """
 
     item_ids: tuple[str, ...]
     categories: tuple[str, ...]  # "" where unknown
@@ -76,9 +85,9 @@ def excluded_ids(state: CustomerState, also: Sequence[str] = ()) -> frozenset[st
     return frozenset(item_id for item_id, _ in state.purchased).union(also)
 
 
-def encoder_depth(excluded: AbstractSet[str]) -> int:
-    """How many neighbours to ask the index for, so that enough remain after exclusion."""
-    return ENCODER_LIMIT + len(excluded)
+def depth(source: str, excluded: AbstractSet[str]) -> int:
+    """How many items to ask a source for, so that enough remain after exclusion."""
+    return LIMITS[source] + len(excluded)
 
 
 def encoder_proposals(indices: Sequence[int], scores: Sequence[float]) -> list[Proposal]:
@@ -96,22 +105,22 @@ def revisit_proposals(
     """Items of the recent interactions, strongest first.
 
     The score sums the weights of an item's interactions (view 1, favourite 2, cart 3,
-    purchase 5), each halving every two days. Ties go to the smaller item_index.
+    purchase 5), each halving every two days. Ties go to the smaller item id, since an arrival's
+    row is another in each bundle.
     """
-    scores: dict[int, float] = {}
+    scores: dict[str, float] = {}
     for recent in state.recent:
-        index = index_of.get(recent.item_id)
-        if index is not None:
+        if recent.item_id in index_of:
             age_us = max(0, as_of_us - recent.at_us)
             weight = KIND_WEIGHT[Kind(recent.kind)] * math.pow(0.5, age_us / REVISIT_HALF_LIFE_US)
-            scores[index] = scores.get(index, 0.0) + weight
+            scores[recent.item_id] = scores.get(recent.item_id, 0.0) + weight
     ordered = sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))
-    return [Proposal(index, score) for index, score in ordered]
+    return [Proposal(index_of[item_id], score) for item_id, score in ordered]
 
 
-def popular_proposals(popular: Sequence[int]) -> list[Proposal]:
-    """The bundle's popular items, scored 1 / rank."""
-    return [Proposal(index, 1.0 / rank) for rank, index in enumerate(popular, start=1)]
+def popular_proposals(popular: Sequence[int], at_most: int) -> list[Proposal]:
+    """The bundle's most popular items, scored 1 / rank."""
+    return [Proposal(index, 1.0 / rank) for rank, index in enumerate(popular[:at_most], start=1)]
 
 
 def merge(
@@ -119,18 +128,17 @@ def merge(
     catalogue: Catalogue,
     excluded: AbstractSet[str],
 ) -> list[Candidate]:
-    """One candidate per item, best first by `fused_score`, ties to the smaller item_index.
+    """One candidate per item, best first by `fused_score`, ties to the smaller item id.
 
     `proposals` maps a source to its list, best first. Excluded items vanish before ranks are
-    given, so a rank counts what could be shown; each source is then cut to its limit
-    (encoder 100, revisit 30, popular 30).
+    given, so a rank counts what could be shown; each source is then cut to its limit.
     """
     scores: dict[int, dict[str, float]] = {}
     ranks: dict[int, dict[str, int]] = {}
     for source in SOURCES:
         rank = 0
         for proposal in proposals.get(source, ()):
-            if rank == _LIMITS[source]:
+            if rank == LIMITS[source]:
                 break
             if catalogue.item_ids[proposal.item_index] in excluded:
                 continue
@@ -143,7 +151,7 @@ def merge(
         )
         for index, by_source in scores.items()
     ]
-    return sorted(candidates, key=lambda one: (-fused_score(one), one.item_index))
+    return sorted(candidates, key=lambda one: (-fused_score(one), one.item_id))
 
 
 def fused_score(candidate: Candidate) -> float:
@@ -151,16 +159,12 @@ def fused_score(candidate: Candidate) -> float:
     return math.fsum(1.0 / (_FUSION + rank) for rank in candidate.ranks.values())
 
 
-_LIMITS = {"encoder": ENCODER_LIMIT, "revisit": REVISIT_LIMIT, "popular": POPULAR_LIMIT}
-
 __all__ = [
-    "ENCODER_LIMIT",
-    "POPULAR_LIMIT",
-    "REVISIT_LIMIT",
+    "LIMITS",
     "Candidate",
     "Catalogue",
     "Proposal",
-    "encoder_depth",
+    "depth",
     "encoder_input",
     "encoder_proposals",
     "excluded_ids",

@@ -1,6 +1,6 @@
-"""Co-visitation: which items followed which for others, by the pair of events that joined them.
+"""Co-visitation: which items others met beside which, by the pair of events that joined them.
 
-A table per pair holds each item's strongest followers. `browsed`: anything, then anything,
+A table per pair holds each item's strongest companions. `browsed`: anything, then anything,
 within one visit. `carted`: put in a cart or bought, then the same, within two weeks. `bought`:
 bought, then bought. A customer's recent interaction speaks through the tables of its kind.
 Learnt by training/covisits.py; read here, by training and serving alike. Pure.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,15 +34,15 @@ SPEAKS_THROUGH: Mapping[int, tuple[str, ...]] = {
 }
 SPEAKERS = 20  # The newest interactions that speak; older ones hardly would.
 HALF_LIFE_US = 2 * DAY_US
-FADE = 0.8  # Per interaction that came after: the newest item leads.
+FADE = 0.9  # Per interaction that came after: the newest item leads.
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """One pair's table: rows of followers (-1 where there are fewer than K), weights beside."""
+    """One pair's table: rows of companions (-1 where there are fewer than K), weights beside."""
 
     items_IK: IntIK
-    weights_IK: FloatIK  # above 0 where there is a follower
+    weights_IK: FloatIK  # above 0 where there is a companion
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class CovisitTable:
     of_pair: Mapping[str, Neighbours]
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic]], items: int) -> CovisitTable:
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]], items: int) -> CovisitTable:
         """The reverse of `arrays`; raises ValueError where they make no table of so many items."""
         tables = {}
         for pair in PAIRS:
@@ -73,22 +74,22 @@ class CovisitTable:
             tables[pair] = Neighbours(found, weights)
         return cls(tables)
 
-    def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """The tables as named arrays, for an npz file."""
-        named: dict[str, npt.NDArray[np.generic]] = {}
+        named: dict[str, npt.NDArray[Any]] = {}
         for pair, table in self.of_pair.items():
             named[f"{pair}_items"] = table.items_IK
             named[f"{pair}_weights"] = table.weights_IK
         return named
 
-    def followers(
+    def companions(
         self, state: CustomerState, index_of: Mapping[str, int], as_of_us: int, at_most: int
     ) -> Iterator[tuple[int, float]]:
-        """(item row, score) of what followed the customer's recent items, strongest first.
+        """(item row, score) of what was met beside the customer's recent items, strongest first.
 
-        The score sums the followers' weights over the newest 20 interactions with items of the
+        The score sums the companions' weights over the newest 20 interactions with items of the
         table, each weighed by kind (view 1, favourite 2, cart 3, purchase 5), halving every two
-        days and fading by 0.8 for each interaction after it. Ties go to the smaller row.
+        days and fading by 0.9 for each interaction after it. Ties go to the smaller row.
         """
         rows: dict[str, list[int]] = {pair: [] for pair in PAIRS}
         strengths: dict[str, list[float]] = {pair: [] for pair in PAIRS}

@@ -18,7 +18,8 @@ from nearline.transforms.item import ITEM_FEATURES
 # Axes: C candidates, F features.
 FloatCF = npt.NDArray[np.float32]
 
-SOURCES = ("encoder", "revisit", "popular")  # The order in which retrieval names them.
+# The order in which retrieval names them; see `transforms.sources`.
+SOURCES = ("encoder", "revisit", "covisit", "content", "popular", "arrivals")
 CROSS_FEATURES: tuple[str, ...] = (
     *(f"{source}_score" for source in SOURCES),  # NaN where the source did not name the item
     *(f"{source}_rank" for source in SOURCES),

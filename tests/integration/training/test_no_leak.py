@@ -13,7 +13,6 @@ from nearline.contracts.event import ITEM_LISTED, Event
 from nearline.settings import Settings
 from nearline.transforms import customer, item
 from nearline.transforms.buckets import DAY_US, HOUR_US
-from nearline.transforms.candidates import Catalogue
 from nearline.transforms.customer import CustomerState
 from nearline.transforms.item import ItemState
 from tests.unit.training.histories import START_US, met, two_tastes, write
@@ -21,7 +20,7 @@ from training.churn_rows import rows_at
 from training.datasets import Dataset, read
 from training.label_points import Point, points
 from training.ranking_rows import ask, rows_of
-from training.retrieval import Retriever, flat_index
+from training.retrieval import Retriever
 from training.states import FeastStates
 
 pytestmark = pytest.mark.slow
@@ -91,10 +90,11 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Past:
 def retriever(dataset: Dataset) -> Retriever:
     draw = np.random.default_rng(7)
     vectors = draw.normal(size=(len(dataset.items), 8)).astype(np.float32)
-    return Retriever(
+    return Retriever.of(
         queries=lambda items, kinds: vectors[items[:, -1] - 1],
-        index=flat_index(vectors),
-        catalogue=Catalogue.of(dataset.items.item_ids, [""] * len(dataset.items)),
+        vectors_ID=vectors,
+        dataset=dataset,
+        until_us=CUT_US,
         popular=list(range(20)),
         history_length=20,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +22,16 @@ from nearline.contracts.bundle import (
 )
 from nearline.errors import PermanentError
 from nearline.transforms import customer
+from nearline.transforms.buckets import DAY_US, HOUR_US
 from nearline.transforms.candidates import encoder_input, excluded_ids, merge
 from nearline.transforms.ranking import RANKER_FEATURES
+from serving.arrivals import Stock
 from serving.bundles import load
 from serving.retrieval import RetrievalRequest, propose
 from tests.integration.training.conftest import TrainedShop
 from tests.unit.training.histories import START_US, met
-from training import job, promotion
-from training.retrieval import Retriever
+from training import gate, job, promotion
+from training.retrieval import NOTHING_LATER, Retriever
 from training.tracking import Registry
 
 pytestmark = pytest.mark.slow
@@ -152,7 +155,66 @@ def test_the_run_holds_parameters_curves_features_and_lineage(trained: TrainedSh
     assert {file.path for file in client.list_artifacts(run.info.run_id)} == {
         "bundle",
         "features.json",
+        "trial",
     }
+    (learnt_from,) = run.inputs.dataset_inputs
+    assert learnt_from.dataset.name == "history"
+    assert learnt_from.dataset.digest == run.data.tags["history_fingerprint"]
+    assert version.tags["data_to"] == run.data.params["data_to"]
+    assert version.tags["recipe"] == "quick"
+
+
+def test_the_gate_measures_costs_and_keeps_its_verdicts_with_the_run(
+    trained: TrainedShop, fetched: Path, tmp_path: Path
+) -> None:
+    uri = f"sqlite:///{tmp_path / 'gate.db'}"
+    registered = Registry(uri, tmp_path / "artifacts")
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        "rules:\n"
+        "- {metric: data_age_hours, required: true, at_most: 48}\n"
+        "- {metric: bundle_p99_ms, required: true, at_most: 60000}\n"
+        "- {metric: bundle_size_mb, may_rise_by: 0.5}\n"
+    )
+    champion, other = _register(registered, fetched), _register(registered, fetched)
+    registered.promote(champion)
+    ended_us = round(datetime.fromisoformat(verify(fetched, "it").data_to).timestamp() * 1e6)
+
+    fresh = gate.examine(registered, other, policy, ended_us + 2 * HOUR_US)
+    assert (fresh.champion, fresh.reasons) == (champion, [])
+    assert fresh.figures["data_age_hours"] == pytest.approx(2.0)
+    size_mb = sum(path.stat().st_size for path in fetched.iterdir()) / 1e6
+    assert fresh.figures["bundle_size_mb"] == pytest.approx(size_mb)
+    assert fresh.verdicts[-1].champion == pytest.approx(size_mb)
+
+    stale = gate.examine(registered, other, policy, ended_us + 49 * HOUR_US)
+    assert stale.reasons == ["data_age_hours is 49, at most 48 is allowed"]
+    kept = registered.version(other)
+    assert kept.tags["gate"] == "refused"
+    assert kept.tags["promotion_refused"] == stale.reasons[0]
+    assert kept.metrics["data_age_hours"] == pytest.approx(49.0)
+    client = registry.client(uri)
+    report = Path(client.download_artifacts(kept.run_id, gate.REPORT, str(tmp_path)))
+    assert [one["outcome"] for one in json.loads(report.read_text())["verdicts"]] == [
+        "broken",
+        "holds",
+        "holds",
+    ]
+    with pytest.raises(promotion.PromotionRefused, match="49"):
+        gate.promote(registered, other, policy, ended_us + 49 * HOUR_US)
+    gate.promote(registered, other, policy, ended_us)
+    assert registry.resolve(uri, CHAMPION) == other
+    assert "promotion_refused" not in registered.version(other).tags
+
+
+def test_data_is_old_against_the_newest_event_of_the_history(
+    trained: TrainedShop, tmp_path: Path
+) -> None:
+    newest_us = gate.newest_us(trained.settings.history, START_US + 900 * DAY_US)
+
+    assert START_US + 29 * DAY_US < newest_us < START_US + 33 * DAY_US
+    assert gate.newest_us(tmp_path, 7) == 7  # no history: now
+    assert gate.newest_us(trained.settings.history, START_US) == START_US  # not from the future
 
 
 def test_promotion_moves_previous_along_and_rolling_back_returns(
@@ -222,8 +284,8 @@ def test_training_and_serving_name_the_same_candidates(fetched: Path) -> None:
             ["query"], {"items": items, "kinds": kinds}
         )[0],
         index=index,
-        catalogue=finder.catalogue,
-        popular=finder.popular,
+        sources=finder.sources,
+        later=NOTHING_LATER,
         history_length=finder.history_length,
     )
     histories = [[], [("i02", "view_item")], [("i31", "purchase"), ("i30", "view_item")]]
@@ -238,7 +300,7 @@ def test_training_and_serving_name_the_same_candidates(fetched: Path) -> None:
 
     for state, expected in zip(states, learnt_from, strict=True):
         request = RetrievalRequest("eve", (), START_US + 9)
-        proposals, failed = propose(finder, state, request)
+        proposals, failed = propose(Stock.of(finder, ()), state, request)
         assert failed == []
         served = merge(proposals, finder.catalogue, excluded_ids(state))
         assert [one.item_id for one in served] == [one.item_id for one in expected]

@@ -5,11 +5,10 @@ from __future__ import annotations
 from nearline.transforms import customer
 from nearline.transforms.buckets import DAY_US
 from nearline.transforms.candidates import (
-    ENCODER_LIMIT,
-    POPULAR_LIMIT,
+    LIMITS,
     Catalogue,
     Proposal,
-    encoder_depth,
+    depth,
     encoder_input,
     encoder_proposals,
     excluded_ids,
@@ -39,7 +38,7 @@ def test_the_encoder_sees_known_items_oldest_first_padded_on_the_left() -> None:
 
 def test_an_item_named_by_several_sources_is_one_candidate_with_all_scores() -> None:
     found = merge(
-        {"encoder": [Proposal(2, 1.5), Proposal(0, 1.0)], "popular": popular_proposals([0, 3])},
+        {"encoder": [Proposal(2, 1.5), Proposal(0, 1.0)], "popular": popular_proposals([0, 3], 9)},
         SHOP,
         frozenset(),
     )
@@ -60,19 +59,22 @@ def test_what_was_bought_or_named_vanishes_before_ranks_are_given() -> None:
     found = merge({"encoder": [Proposal(i, -i) for i in (2, 3, 1, 0)]}, SHOP, excluded)
 
     assert [(one.item_id, one.ranks["encoder"]) for one in found] == [("b", 1), ("a", 2)]
-    assert encoder_depth(excluded) == ENCODER_LIMIT + 2
+    assert depth("encoder", excluded) == LIMITS["encoder"] + 2
 
 
 def test_each_source_is_cut_to_its_limit() -> None:
     many = Catalogue.of([f"i{n}" for n in range(200)], [""] * 200)
 
     found = merge(
-        {"popular": popular_proposals(range(200)), "encoder": encoder_proposals([5, -1], [1, 0])},
+        {
+            "popular": popular_proposals(range(200), 200),
+            "encoder": encoder_proposals([5, -1], [1, 0]),
+        },
         many,
         frozenset(),
     )
 
-    assert len(found) == POPULAR_LIMIT
+    assert len(found) == LIMITS["popular"]
     assert sum("encoder" in one.ranks for one in found) == 1  # -1 is FAISS's empty place
 
 
