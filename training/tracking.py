@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,22 +11,28 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from nearline import registry
 from nearline.contracts.bundle import (
     CHALLENGER,
     CHAMPION,
+    MANIFEST,
     PREVIOUS,
     REGISTERED_MODEL,
     Manifest,
 )
 from nearline.errors import PermanentError
+from training import trial
 from training.journal import Journal
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EXPERIMENT = "nearline"
+HOME_TAG = "nearline_home"  # Which home folder a run belongs to; see `job.mark_of`.
 _FOLDER = "bundle"
+_TAG_LIMIT = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,7 @@ class Version:
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
     parameters: Mapping[str, str]
+    run_id: str = ""
 
 
 class Registry:
@@ -57,14 +66,16 @@ class Registry:
         tags: Mapping[str, str],
     ) -> str:
         """Log a finished run with its bundle, register it as challenger; return its version."""
+        origin = lineage_of(manifest)
         run = self._client.create_run(
             self._experiment(),
             run_name=f"{parameters['name']} {manifest.created_at}",
-            tags=dict(tags),
+            tags=origin | dict(tags),
         )
         run_id = run.info.run_id
         try:
             self._log(run_id, manifest, parameters, journal)
+            self._log_data(run_id, manifest)
             self._client.log_artifacts(run_id, str(bundle), _FOLDER)
         except BaseException:
             self._client.set_terminated(run_id, "FAILED")
@@ -75,7 +86,7 @@ class Registry:
             REGISTERED_MODEL,
             source=f"{run.info.artifact_uri}/{_FOLDER}",
             run_id=run_id,
-            tags={"features_hash": manifest.features_hash, "code_version": manifest.code_version},
+            tags=origin,
         )
         self._client.set_registered_model_alias(REGISTERED_MODEL, CHALLENGER, made.version)
         return str(made.version)
@@ -106,6 +117,7 @@ class Registry:
             metrics=dict(run.data.metrics),
             tags=dict(found.tags),
             parameters=dict(run.data.params),
+            run_id=str(found.run_id),
         )
 
     def at(self, alias: str) -> Version | None:
@@ -127,9 +139,78 @@ class Registry:
         if registry.resolve(self._uri, CHALLENGER) == number:
             self._client.delete_registered_model_alias(REGISTERED_MODEL, CHALLENGER)
 
+    def withdraw(self, alias: str) -> None:
+        """Take an alias away; whoever serves under it stops within seconds."""
+        self._client.delete_registered_model_alias(REGISTERED_MODEL, alias)
+
     def note(self, number: str, key: str, value: str) -> None:
-        """Write a tag on a version, such as why it was refused."""
-        self._client.set_model_version_tag(REGISTERED_MODEL, number, key, value)
+        """Write a tag on a version, such as why it was refused; an empty value removes it."""
+        if value:
+            self._client.set_model_version_tag(REGISTERED_MODEL, number, key, value[:_TAG_LIMIT])
+        elif key in self._client.get_model_version(REGISTERED_MODEL, number).tags:
+            self._client.delete_model_version_tag(REGISTERED_MODEL, number, key)
+
+    def attach(
+        self, version: Version, name: str, content: object, figures: Mapping[str, float]
+    ) -> None:
+        """Add a JSON file and figures to a version's run, in place of any before."""
+        from mlflow.entities import Metric
+
+        now_ms = int(time.time() * 1_000)
+        rows = [Metric(key, value, now_ms, 0) for key, value in figures.items()]
+        self._client.log_batch(version.run_id, metrics=rows)
+        text = msgspec.json.format(msgspec.json.encode(content), indent=2).decode()
+        self._client.log_text(version.run_id, text, name)
+
+    def fetch(self, number: str, to: Path) -> Path:
+        """The verified bundle of a version under a folder; raises BundleRefused."""
+        return registry.download(self._uri, number, to)
+
+    def manifest(self, version: Version) -> Manifest:
+        """What a version says of itself; raises PermanentError where this code cannot read it."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = self._fetched(version, f"{_FOLDER}/{MANIFEST}", Path(folder))
+            try:
+                return msgspec.json.decode(path.read_bytes(), type=Manifest)
+            except (msgspec.DecodeError, msgspec.ValidationError) as error:
+                raise PermanentError(
+                    f"the manifest of version {version.number} is not of a form that this code "
+                    f"reads ({error}): train again with `nearline train`"
+                ) from error
+
+    def trial(self, version: Version) -> trial.Trial:
+        """The lessons and the test of a version's ranker; raises PermanentError without any."""
+        with tempfile.TemporaryDirectory() as folder:
+            return trial.load(self._fetched(version, trial.FOLDER, Path(folder)))
+
+    def _fetched(self, version: Version, path: str, to: Path) -> Path:
+        from mlflow.exceptions import MlflowException
+
+        held = {one.path for one in self._client.list_artifacts(version.run_id)}
+        if path.partition("/")[0] not in held:
+            raise PermanentError(
+                f"version {version.number} keeps no {path!r} with its run: it was registered by "
+                "older code, or its ranker was left out. Train again with `nearline train`"
+            )
+        try:
+            return Path(self._client.download_artifacts(version.run_id, path, str(to)))
+        except (MlflowException, OSError) as error:
+            raise PermanentError(
+                f"{path!r} of version {version.number} cannot be fetched ({type(error).__name__})"
+            ) from error
+
+    def close_abandoned(self, home: str) -> int:
+        """End the runs of a home that was killed while it logged them; return how many.
+
+        Only for whoever knows that none of that home's is alive.
+        """
+        open_runs = self._client.search_runs(
+            [self._experiment()],
+            f"attributes.status = 'RUNNING' and tags.{HOME_TAG} = '{home}'",
+        )
+        for run in open_runs:
+            self._client.set_terminated(run.info.run_id, "KILLED")
+        return len(open_runs)
 
     def _log(
         self, run_id: str, manifest: Manifest, parameters: Mapping[str, str], journal: Journal
@@ -160,6 +241,25 @@ class Registry:
             "ranker": manifest.ranker_features,
         }
         self._client.log_dict(run_id, features, "features.json")
+        if journal.trial is not None:
+            with tempfile.TemporaryDirectory() as folder:
+                journal.trial.save(Path(folder) / trial.FOLDER)
+                self._client.log_artifacts(run_id, str(Path(folder) / trial.FOLDER), trial.FOLDER)
+
+    def _log_data(self, run_id: str, manifest: Manifest) -> None:
+        """Name what was learnt from as the run's input data set, by its fingerprint."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        window = {"data_from": manifest.data_from, "data_to": manifest.data_to}
+        learnt_from = Dataset(
+            name="history",
+            digest=manifest.lineage.history_fingerprint[:36] or "unknown",
+            source_type="nearline",
+            source=json.dumps(window),
+            profile=json.dumps({"items": manifest.items}),
+        )
+        used = InputTag("mlflow.data.context", "training")
+        self._client.log_inputs(run_id, [DatasetInput(learnt_from, [used])])
 
     def _experiment(self) -> str:
         found = self._client.get_experiment_by_name(EXPERIMENT)
@@ -181,4 +281,20 @@ class Registry:
                 raise
 
 
-__all__ = ["Registry", "Version"]
+def lineage_of(manifest: Manifest) -> dict[str, str]:
+    """Where a bundle comes from, as tags; what is not known is left out."""
+    lineage = manifest.lineage
+    known = {
+        "recipe": lineage.recipe,
+        "data_from": manifest.data_from,
+        "data_to": manifest.data_to,
+        "history_fingerprint": lineage.history_fingerprint,
+        "features_hash": manifest.features_hash,
+        "code_version": manifest.code_version,
+        "parent": lineage.parent,
+        "brought_by": lineage.brought_by,
+    }
+    return {name: value for name, value in known.items() if value}
+
+
+__all__ = ["Registry", "Version", "lineage_of"]
