@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from nearline import offline
-from nearline.clock import Clock
-from nearline.contracts.bundle import CHAMPION, Lineage
+from nearline.clock import Clock, SystemClock
+from nearline.contracts.bundle import Lineage
 from nearline.say import say
 from nearline.settings import Settings
-from training import bundle, card, datasets, pipeline, promotion
+from training import bundle, card, datasets, gate, lock, pipeline
 from training.config import TrainingConfig
 from training.progress import Bars
 from training.states import FeastStates
-from training.tracking import Registry, Version
+from training.tracking import HOME_TAG, Registry, Version
 from training.truth import left_at_us
 
 
@@ -32,12 +34,23 @@ class Trained:
 
 
 def train(settings: Settings, config: TrainingConfig, clock: Clock, bars: Bars) -> Trained:
-    """Run every stage and register the bundle as challenger; raises NearlineError."""
+    """Run every stage and register the bundle as challenger; raises NearlineError.
+
+    Raises lock.Busy at once where another training runs in this home.
+    """
+    with lock.held(settings.home, lock.TRAINING, "nearline train"):
+        return run(settings, config, clock, bars)
+
+
+def run(settings: Settings, config: TrainingConfig, clock: Clock, bars: Bars) -> Trained:
+    """The same for whoever holds the training lock already."""
     import torch
 
     threads = min(os.cpu_count() or 1, 8)
     torch.set_num_threads(threads)
     bars.stage(say("history", "历史"), 1)
+    # Before it is read: what arrives meanwhile must not count as learnt.
+    fingerprint = offline.fingerprint(settings.history).decode()
     dataset = datasets.read(settings.history)
     bars.step(
         note=f"{len(dataset.interactions):,} interactions, {len(dataset.customer_ids):,} "
@@ -54,10 +67,7 @@ def train(settings: Settings, config: TrainingConfig, clock: Clock, bars: Bars) 
         checkpoints=settings.home / "checkpoints",
         threads=threads,
         left_at_us=left_at_us(settings.truth),
-        lineage=Lineage(
-            recipe=config.name,
-            history_fingerprint=offline.fingerprint(settings.history).decode(),
-        ),
+        lineage=Lineage(recipe=config.name, history_fingerprint=fingerprint),
         watch=bars,
     )
     bars.stage(say("bundle and registry", "打包与注册"), 2)
@@ -75,25 +85,26 @@ def train(settings: Settings, config: TrainingConfig, clock: Clock, bars: Bars) 
                 "recipe": config.name,
                 "code_version": manifest.code_version,
                 "features_hash": manifest.features_hash,
-                "history_fingerprint": manifest.lineage.history_fingerprint,
+                "history_fingerprint": fingerprint,
+                HOME_TAG: mark_of(settings),
             },
         )
     bars.step(note=say(f"version {version}", f"版本 {version}"))
     return Trained(version, journal.metrics, journal.left_out)
 
 
-def promote(registry: Registry, version: str, policy: Path) -> Version:
-    """Make a version champion if the policy allows; raises PromotionRefused otherwise."""
-    rules = promotion.read_policy(policy)
-    wanted = registry.version(version)
-    champion = registry.at(CHAMPION)
-    held = champion.metrics if champion and champion.number != wanted.number else None
-    reasons = promotion.check(rules, wanted.metrics, held)
-    if reasons:
-        registry.note(wanted.number, "promotion_refused", "; ".join(reasons)[:4_000])
-        raise promotion.PromotionRefused(wanted.number, reasons)
-    registry.promote(wanted.number)
-    return registry.version(wanted.number)
+def promote(registry: Registry, version: str, policy: Path, as_of_us: int | None = None) -> Version:
+    """Make a version champion if the gate allows; raises PromotionRefused otherwise.
+
+    Its data is old against `as_of_us` (`gate.newest_us` of a history), now where none is named.
+    """
+    return gate.promote(registry, version, policy, as_of_us or SystemClock().now_us())
+
+
+def mark_of(settings: Settings) -> str:
+    """What tells this home's runs from those of others in a shared MLflow; names neither."""
+    place = f"{socket.gethostname()}:{settings.home}"
+    return hashlib.blake2b(place.encode(), digest_size=8).hexdigest()
 
 
 @contextmanager

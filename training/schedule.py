@@ -1,0 +1,78 @@
+"""When to train next: instants in, an instant out.
+
+A schedule has a beat: every so many seconds, beginning at a time of day (UTC) where one is
+given, else with the last run. A beat that was missed, because nothing ran then, is made up for
+at once. A run that failed is tried again before the next beat.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from nearline.errors import PermanentError
+from nearline.retraining import Run, Verdict
+
+_DAY_US = 86_400_000_000
+_RETRY_US = 3_600_000_000
+_UNITS_S = {"m": 60, "h": 3_600, "d": 86_400}
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Every `every_us`, on the beat of `at_us` after midnight UTC where that is given."""
+
+    every_us: int
+    at_us: int | None = None
+
+    def __str__(self) -> str:
+        hours = self.every_us / 3_600_000_000
+        if self.at_us is None:
+            return f"every {hours:g} h"
+        minutes = self.at_us // 60_000_000
+        return f"every {hours:g} h from {minutes // 60:02d}:{minutes % 60:02d} UTC"
+
+
+def parse(every: str, at: str | None) -> Schedule:
+    """A schedule from words such as `24h` and `03:00`; raises PermanentError with what to write."""
+    match = re.fullmatch(r"(\d+)([mhd])", every)
+    every_us = int(match[1]) * _UNITS_S[match[2]] * 1_000_000 if match else 0
+    if not every_us:
+        raise PermanentError(
+            f"--every {every!r} is no length of time: write minutes, hours or days, such as 90m, "
+            "24h or 1d"
+        )
+    if at is None:
+        return Schedule(every_us)
+    match = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)", at)
+    if not match:
+        raise PermanentError(f"--at {at!r} is no time of day: write UTC as 03:00")
+    if max(every_us, _DAY_US) % min(every_us, _DAY_US):
+        raise PermanentError(
+            f"--at needs a beat that comes back to the same time of day; --every {every} does "
+            "not. Write 24h or 1d, or a part of a day such as 6h."
+        )
+    return Schedule(every_us, (int(match[1]) * 60 + int(match[2])) * 60_000_000)
+
+
+def next_us(schedule: Schedule, last: Run | None, now_us: int) -> int:
+    """When to run next; `now_us` when that is at once. `last` is the newest run, if any."""
+    if last is None:
+        return now_us
+    if schedule.at_us is None:
+        beat_us = last.started_us + schedule.every_us
+    else:
+        since_us = last.started_us - schedule.at_us
+        beat_us = (since_us // schedule.every_us + 1) * schedule.every_us + schedule.at_us
+    if last.verdict in {Verdict.FAILED, Verdict.KILLED}:
+        beat_us = min(beat_us, last.ended_us + _RETRY_US)
+    return max(beat_us, now_us)
+
+
+def why(schedule: Schedule, last: Run | None) -> str:
+    """The reason that a run of the schedule gives for itself."""
+    if last is None:
+        return f"{schedule}, the first"
+    if last.verdict in {Verdict.FAILED, Verdict.KILLED, Verdict.STOPPED}:
+        return f"{schedule}, again after one that was {last.verdict}"
+    return str(schedule)
