@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from nearline.contracts.bundle import REGISTERED_MODEL, BundleRefused, verify
+from nearline import copies
+from nearline.contracts.bundle import (
+    CHALLENGER,
+    CHAMPION,
+    PREVIOUS,
+    REGISTERED_MODEL,
+    BundleRefused,
+    verify,
+)
 from nearline.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -58,15 +66,19 @@ def resolve(uri: str, alias: str) -> str | None:
 def download(uri: str, version: str, to: Path) -> Path:
     """The verified local copy of a version, `to/<version>`; fetched once, then reused.
 
-    A copy appears whole or not at all. Raises BundleRefused when the files do not match
-    their manifest, StoreUnavailable when the registry or the artifacts cannot be reached.
+    A copy appears whole or not at all, and stays while this process may load it (see `copies`);
+    fetching one removes old ones that no alias names. Raises BundleRefused when the files do
+    not match their manifest, StoreUnavailable when the registry or the artifacts cannot be
+    reached.
     """
     kept = to / version
-    if kept.is_dir():
+    if copies.hold(kept):
         try:
             verify(kept, version)
         except BundleRefused:
-            shutil.rmtree(kept)  # A damaged copy: fetch it again.
+            # A damaged copy: fetch it again. Whoever else holds it has read it long ago.
+            if not copies.remove(kept):
+                shutil.rmtree(kept, ignore_errors=True)
         else:
             return kept
     import mlflow
@@ -89,6 +101,9 @@ def download(uri: str, version: str, to: Path) -> Path:
         raise StoreUnavailable("artifact store", _address(uri), type(error).__name__) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+    copies.hold(kept)
+    named = {resolve(uri, alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS)}
+    copies.prune(to, {version, *(one for one in named if one)})
     return kept
 
 
