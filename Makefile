@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help env demo test bench unit integration lint format proto kill-test parity clean
+.PHONY: help env demo reproduce test bench unit integration lint format proto kill-test parity clean
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,6 +12,9 @@ env: ## make or update the environment in .venv (every target below does this fi
 
 demo: env ## see it happen: recommend, three clicks, recommend; Ctrl-C stops all of it
 	@$(BIN)/nearline demo $(ARGS)
+
+reproduce: env ## run a published comparison again: make reproduce DATASET=beauty (none: the list)
+	@$(BIN)/nearline reproduce $(DATASET) $(ARGS)
 
 test: env lint ## all checks and all tests, with the real parts
 	$(BIN)/python -m pytest $(ARGS)

@@ -75,13 +75,17 @@ def first_meetings(interactions: Interactions) -> npt.NDArray[np.bool_]:
     return marks
 
 
-def pairs_apart(interactions: Interactions, gap: int) -> tuple[Ints, Ints]:
+def pairs_apart(
+    interactions: Interactions, gap: int, *, repeats: bool = False
+) -> tuple[Ints, Ints]:
     """Item rows (earlier, later) that stand `gap` places apart in a customer's sequence.
 
-    Pairs of an item with itself are left out.
+    Pairs of an item with itself are left out, unless `repeats`.
     """
     earlier, later = interactions.item[:-gap], interactions.item[gap:]
-    keep = (interactions.customer[gap:] == interactions.customer[:-gap]) & (later != earlier)
+    keep = interactions.customer[gap:] == interactions.customer[:-gap]
+    if not repeats:
+        keep &= later != earlier
     return earlier[keep], later[keep]
 
 

@@ -43,6 +43,19 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """A figure known beforehand that a row measured here must come to, within a relative share."""
+
+    model: str
+    metric: str
+    expected: float
+    within: float = 0.05
+
+    def met_by(self, figures: dict[str, float]) -> bool:
+        return abs(figures[self.metric] - self.expected) <= self.within * abs(self.expected)
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """One table of a page: a protocol, the data's size as asserted, the models, and the gates."""
 
@@ -52,6 +65,7 @@ class Comparison:
     metrics: tuple[str, ...]  # the columns, in order
     rows: tuple[Row, ...]
     gates: tuple[Gate, ...] = ()
+    checks: tuple[Check, ...] = ()
     remarks: tuple[str, ...] = ()  # Honest words below the table.
     seconds: dict[str, float] = field(default_factory=dict)  # by model that was trained
     seed: int = 0
