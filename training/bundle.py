@@ -11,6 +11,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -25,18 +26,17 @@ from nearline.contracts.bundle import (
     RankerFormat,
     RankerSpec,
     ScoreSpec,
-    Task,
 )
 from nearline.transforms.covisits import CovisitTable
 from nearline.transforms.customer import CUSTOMER_FEATURES
 from nearline.transforms.item import ITEM_FEATURES
 from nearline.transforms.ranking import RANKER_FEATURES
 from training import index
-from training.churn import ChurnModel
 from training.datasets import Dataset
-from training.encoder import item_vectors, query_vectors
+from training.encoder import content_table, item_vectors, query_vectors
 from training.encoder_export import export
 from training.encoder_model import Encoder
+from training.scores.scores import Scores
 
 _INDEX_TRIALS = 1_000  # Customers with whose vectors an approximate index is tried.
 _LIBRARIES = ("torch", "onnxruntime", "faiss-cpu", "xgboost-cpu", "numpy", "feast")
@@ -50,7 +50,7 @@ class Learnt:
     encoder: Encoder
     popular: Sequence[int]
     ranker: Any | None
-    churn: Sequence[ChurnModel]
+    scores: Scores
     metrics: dict[str, float]
     lineage: Lineage
     covisits: CovisitTable
@@ -80,13 +80,20 @@ def write(directory: Path, learnt: Learnt, card: str, created_at_us: int) -> Man
         ),
     )
     _write_json(directory / contract.POPULAR, list(learnt.popular))
+    content = content_table(learnt.encoder)
+    if content is not None:
+        (directory / contract.CONTENT).write_bytes(msgspec.json.encode(content))
     if learnt.ranker is not None:
         learnt.ranker.save_model(directory / RANKER_FILES[RankerFormat.XGBOOST])
-    for model in learnt.churn:
+    scores = learnt.scores
+    for model in scores.models:
         model.booster.save_model(directory / f"{model.name}.ubj")
     _write_json(
-        directory / contract.CALIBRATION, {model.name: model.curve for model in learnt.churn}
+        directory / contract.CALIBRATION, {model.name: model.curve for model in scores.models}
     )
+    if scores.lifetime is not None:
+        _write_json(directory / contract.LIFETIME, scores.lifetime.parameters())
+    _write_json(directory / contract.CATEGORY_SHARES, scores.category_shares)
     (directory / "card.md").write_text(card)
     lists = [list(CUSTOMER_FEATURES), list(ITEM_FEATURES), list(RANKER_FEATURES)]
     ranker = RankerSpec(
@@ -107,8 +114,15 @@ def write(directory: Path, learnt: Learnt, card: str, created_at_us: int) -> Man
             ranker_features=lists[2],
             features_hash=contract.features_hash(*lists),
             scores=[
-                ScoreSpec(model.name, Task.CHURN, model.horizon_days, f"{model.name}.ubj", lists[0])
-                for model in learnt.churn
+                ScoreSpec(
+                    model.name,
+                    model.task,
+                    model.horizon_days,
+                    f"{model.name}.ubj",
+                    list(model.features),
+                    model.active_days,
+                )
+                for model in scores.models
             ],
             metrics={name: value for name, value in learnt.metrics.items() if isfinite(value)},
             libraries={name: version(name) for name in _LIBRARIES},

@@ -17,9 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from nearline.transforms.content import ContentTable
 from training.baselines import ranks
 from training.config import EncoderConfig
 from training.datasets import Interactions
+from training.encoder_content import ItemContent
 from training.encoder_model import Encoder, sampled_softmax_loss
 from training.metrics import single_target
 from training.neighbours import fill_cold
@@ -27,6 +29,8 @@ from training.sequences import Questions, Windows, windows
 
 # Axes: Q questions, I items, D dimensions.
 Report = Callable[[dict[str, float]], None]
+
+_POOL = 16  # Batches drawn together and parted by length.
 
 
 @dataclass
@@ -49,6 +53,7 @@ def fit(
     seed: int,
     checkpoint: Path,
     report: Report,
+    content: ItemContent | None = None,
 ) -> Encoder:
     """Return the encoder of the best epoch by validation NDCG@10, full ranking.
 
@@ -59,11 +64,12 @@ def fit(
     """
     device = _device()
     torch.manual_seed(seed)
-    model = Encoder(items, config).to(device)
+    model = Encoder(items, config, content).to(device)
+    _describe(model, start)
     _put(model, start)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     progress = _taken_up(checkpoint, model, optimizer)
-    lessons = windows(interactions, config.history_length)
+    lessons = windows(interactions, config.history_length, repeats=config.repeats)
     warm = np.unique(interactions.item) + 1
     while (
         progress.epoch < config.max_epochs
@@ -99,7 +105,7 @@ def refit(
     _put(model, fill_cold(item_vectors(model), known_I, interactions, categories))
     if not config.refit_epochs:
         return model.eval()
-    lessons = windows(interactions, config.history_length)
+    lessons = windows(interactions, config.history_length, repeats=config.repeats)
     warm = np.unique(interactions.item) + 1
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     for epoch in range(config.refit_epochs):
@@ -137,7 +143,19 @@ def query_vectors(
 
 def item_vectors(model: Encoder) -> npt.NDArray[np.float32]:
     """(I, D) float32, row = item_index."""
-    return np.asarray(model.item.weight[1:].detach().cpu().numpy(), np.float32)
+    return np.asarray(model.table()[1:].detach().cpu().numpy(), np.float32)
+
+
+def content_table(model: Encoder) -> ContentTable | None:
+    """The vectors that an item has before anybody meets it; None without known categories."""
+    if model.content is None:
+        return None
+    return model.content.table(
+        *(
+            np.asarray(part.weight.detach().cpu().numpy(), np.float32)
+            for part in (model.category, model.band)
+        )
+    )
 
 
 def _epoch(
@@ -155,14 +173,17 @@ def _epoch(
     generator = np.random.default_rng(seed)
     total, count = 0.0, 0
     for items, kinds, targets in _batches(lessons, config.batch_size, generator):
-        negatives = generator.choice(warm, config.negatives)
-        hidden = model.hidden(items.to(device), kinds.to(device))
+        negatives = generator.choice(warm, config.negatives) if config.negatives else warm
+        # Without its own part, an item must be found by its category and price alone.
+        keep = (torch.rand(model.item.num_embeddings) >= config.id_dropout).to(device)
+        table = model.table(keep)
+        hidden = model.hidden(items.to(device), kinds.to(device), table)
         wanted = (targets > 0).to(device)  # Padding and repeats leave before the loss.
         loss = sampled_softmax_loss(
             hidden[wanted],
             targets.to(device)[wanted],
             torch.from_numpy(negatives).to(device),
-            model.item.weight,
+            table,
         )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -175,10 +196,21 @@ def _epoch(
 def _batches(
     lessons: Windows, size: int, generator: np.random.Generator
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """All windows once, in random batches of about equal length: most places then hold an item.
+
+    Columns in which all of a batch pad are cut off.
+    """
+    used_W = (lessons.items_WL > 0).sum(axis=1)
     order = generator.permutation(len(lessons))
-    for start in range(0, len(order), size):
-        rows = order[start : start + size]
-        used = int((lessons.items_WL[rows] > 0).sum(axis=1).max())  # Columns that all pad go.
+    pool = size * _POOL
+    batches: list[npt.NDArray[np.int64]] = []
+    for start in range(0, len(order), pool):
+        rows = order[start : start + pool]
+        rows = rows[np.argsort(used_W[rows], kind="stable")]
+        batches += [rows[first : first + size] for first in range(0, len(rows), size)]
+    for number in generator.permutation(len(batches)):
+        rows = batches[number]
+        used = int(used_W[rows].max())
         yield (
             torch.from_numpy(lessons.items_WL[rows, -used:]),
             torch.from_numpy(lessons.kinds_WL[rows, -used:]),
@@ -187,8 +219,25 @@ def _batches(
 
 
 def _put(model: Encoder, vectors: npt.NDArray[np.float32]) -> None:
+    """Give every item the vector in its row (I, D), whatever its content says."""
     with torch.no_grad():
-        model.item.weight[1:] = torch.from_numpy(vectors).to(model.item.weight.device)
+        wanted = torch.from_numpy(vectors).to(model.item.weight.device)
+        model.item.weight[1:] = wanted - model.described()[1:]
+
+
+def _describe(model: Encoder, start: npt.NDArray[np.float32]) -> None:
+    """Let each category begin amid its items."""
+    if model.content is None:
+        return
+    category_I = model.content.category_I
+    counts = np.bincount(category_I, minlength=len(model.content.names) + 1)
+    sums = np.zeros((len(counts), start.shape[1]))
+    np.add.at(sums, category_I, start)
+    means = sums / np.maximum(counts, 1)[:, None]
+    means[0] = 0.0
+    with torch.no_grad():
+        weight = model.category.weight
+        weight.copy_(torch.from_numpy(means.astype(np.float32)).to(weight.device))
 
 
 def _taken_up(path: Path, model: Encoder, optimizer: torch.optim.Optimizer) -> _Progress:

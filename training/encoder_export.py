@@ -17,6 +17,9 @@ def export(model: Encoder, path: Path) -> None:
     The batch axis is free, L is the model's history length.
     """
     model = copy.deepcopy(model).cpu().eval()
+    with torch.no_grad():  # One table of whole vectors: serving need not know what made them.
+        model.item.weight.copy_(model.table())
+    model.content = None
     # Two histories, one of them empty, so that nothing is folded into a constant.
     items = torch.zeros((2, model.length), dtype=torch.int64)
     items[0, -1] = 1

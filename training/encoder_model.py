@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from training.config import EncoderConfig
+from training.encoder_content import ItemContent
 
 # Axes: B customers, T places shown (T <= L, newest last), D dimensions, H heads.
 _KINDS = 5  # 0 pads, 1 to 4 are `Kind`
@@ -41,10 +42,10 @@ class Block(nn.Module):
         batch, places, dimension = hidden_BTD.shape
         split = (batch, places, 3, self.heads, dimension // self.heads)
         mixed = self.query_key_value(hidden_BTD).reshape(split).permute(2, 0, 3, 1, 4)
-        query, key, value = mixed[0], mixed[1], mixed[2]
-        weights_BHTT = query @ key.transpose(-1, -2) * (dimension // self.heads) ** -0.5
-        weights_BHTT = self.dropout(torch.softmax(weights_BHTT + mask_B1TT, dim=-1))
-        mixed_BTD = (weights_BHTT @ value).transpose(1, 2).reshape(batch, places, dimension)
+        mixed_BHTD = nn.functional.scaled_dot_product_attention(
+            mixed[0], mixed[1], mixed[2], attn_mask=mask_B1TT
+        )
+        mixed_BTD = mixed_BHTD.transpose(1, 2).reshape(batch, places, dimension)
         out: Tensor = self.attention_out(mixed_BTD)
         return out
 
@@ -52,12 +53,16 @@ class Block(nn.Module):
 class Encoder(nn.Module):
     """Turns a history into a vector whose inner product with an item's says how likely it is next.
 
-    Row 0 of the item embedding pads; item_index i lies in row i + 1.
+    Row 0 of the item embedding pads; item_index i lies in row i + 1. With `content`, an item's
+    vector is its own plus those of its category and price band.
     """
 
-    def __init__(self, items: int, config: EncoderConfig) -> None:
+    def __init__(
+        self, items: int, config: EncoderConfig, content: ItemContent | None = None
+    ) -> None:
         super().__init__()
         dimension = config.dimension
+        self.content = content
         self.length = config.history_length
         self.item = nn.Embedding(items + 1, dimension, padding_idx=0)
         self.kind = nn.Embedding(_KINDS, dimension, padding_idx=0)
@@ -72,24 +77,56 @@ class Encoder(nn.Module):
         with torch.no_grad():
             self.item.weight[0].zero_()
             self.kind.weight[0].zero_()
+        if content is not None:
+            self.category = _zeros(len(content.names) + 1, dimension)
+            self.band = _zeros(len(content.edges_cents) + 2, dimension)
+            for name, rows_I in (("_category_I", content.category_I), ("_band_I", content.band_I)):
+                rows = torch.nn.functional.pad(torch.from_numpy(rows_I), (1, 0))
+                self.register_buffer(name, rows, persistent=False)
+
+    def described(self) -> Tensor:
+        """(I + 1, D): what category and price say of each item; zeros without content."""
+        if self.content is None:
+            return torch.zeros_like(self.item.weight)
+        described: Tensor = self.category(self._category_I) + self.band(self._band_I)
+        return described
+
+    def table(self, keep_I: Tensor | None = None) -> Tensor:
+        """(I + 1, D): the vector of every item; `keep_I` (I + 1) of 0 hides an item's own part."""
+        if self.content is None:
+            return self.item.weight
+        own = self.item.weight if keep_I is None else self.item.weight * keep_I[:, None]
+        return own + self.described()
 
     def forward(self, items_BT: Tensor, kinds_BT: Tensor) -> Tensor:
         """The query vector of each customer: (B, D), from the newest place."""
         return self.hidden(items_BT, kinds_BT)[:, -1]
 
-    def hidden(self, items_BT: Tensor, kinds_BT: Tensor) -> Tensor:
-        """The query vector after each place: (B, T, D); finite even where all is padding."""
+    def hidden(self, items_BT: Tensor, kinds_BT: Tensor, table: Tensor | None = None) -> Tensor:
+        """The query vector after each place: (B, T, D); finite even where all is padding.
+
+        `table` is `self.table()`, where the caller has it already.
+        """
+        table = self.table() if table is None else table
         places = items_BT.shape[1]
         known_BT = items_BT > 0
         causal_TT = torch.ones(places, places, dtype=torch.bool, device=items_BT.device).tril()
         # A large number instead of infinity: a row that may see nothing stays finite.
         mask_B1TT = (~(causal_TT & known_BT[:, None, None, :])).to(torch.float32) * -1e9
-        hidden_BTD = self.item(items_BT) + self.kind(kinds_BT) + self.place[-places:]
+        vectors_BTD = nn.functional.embedding(items_BT, table, padding_idx=0)
+        hidden_BTD = vectors_BTD + self.kind(kinds_BT) + self.place[-places:]
         hidden_BTD = self.dropout(hidden_BTD)
         for block in self.blocks:
             hidden_BTD = block(hidden_BTD, mask_B1TT)
         out: Tensor = self.out_norm(hidden_BTD)
         return out
+
+
+def _zeros(rows: int, dimension: int) -> nn.Embedding:
+    """An embedding that begins as nothing; row 0 stays so."""
+    embedding = nn.Embedding(rows, dimension, padding_idx=0)
+    nn.init.zeros_(embedding.weight)
+    return embedding
 
 
 def sampled_softmax_loss(

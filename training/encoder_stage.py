@@ -13,7 +13,9 @@ from nearline.say import say
 from training import baselines, encoder
 from training.config import TrainingConfig
 from training.datasets import Dataset, NotEnoughHistory, Split
+from training.encoder_content import ItemContent
 from training.encoder_model import Encoder
+from training.encoder_trial import EncoderTrial
 from training.journal import Journal, Watch
 from training.metrics import single_target
 from training.neighbours import start_vectors
@@ -22,7 +24,7 @@ from training.sequences import Questions, questions, windows
 # What an encoder's checkpoint holds and means depends on these.
 _LEARNS = tuple(
     Path(__file__).with_name(f"{name}.py")
-    for name in ("encoder", "encoder_model", "neighbours", "sequences")
+    for name in ("encoder", "encoder_content", "encoder_model", "neighbours", "sequences")
 )
 
 
@@ -43,7 +45,8 @@ def fingerprint(dataset: Dataset, config: TrainingConfig) -> str:
     data = dataset.interactions
     for array in (data.customer, data.item, data.kind, data.occurred_at_us):
         digest.update(np.ascontiguousarray(array).tobytes())
-    digest.update("\n".join(dataset.items.item_ids).encode())
+    for words in (dataset.items.item_ids, dataset.categories, map(str, dataset.prices_cents)):
+        digest.update("\n".join(words).encode())
     return digest.hexdigest()[:16]
 
 
@@ -81,6 +84,7 @@ def learn(
         seed=config.seed,
         checkpoint=_checkpoint(checkpoints, fingerprint(dataset, config)),
         report=on_epoch,
+        content=ItemContent.of(dataset.categories, dataset.prices_cents),
     )
     watch.stage(say("encoder: newer events", "序列模型：加入新事件"), 2)
     judged = _refitted(first, dataset, parts.train_until_us, parts.validate_until_us, config)
@@ -125,6 +129,8 @@ def _judge_retrieval(
     journal.metrics["test_questions"] = float(len(test))
     for name, scorer in rivals.items():
         places = baselines.ranks(test, scorer)
+        if name == "encoder":
+            journal.encoder_trial = EncoderTrial(test, known_I, places, parts.validate_until_us)
         recall, ndcg = single_target(places, 20)[0], single_target(places, 10)[1]
         journal.metrics |= {f"{name}_recall_at_20": recall, f"{name}_ndcg_at_10": ndcg}
         watch.step(note=f"{name} NDCG@10 {ndcg:.4f}")

@@ -1,0 +1,63 @@
+"""What the encoder may know of an item before anybody meets it: its category and its price band.
+
+An item's vector is its own plus its category's plus its price band's. While it learns, items
+lose their own part now and then ("id dropout", after DropoutNet, Volkovs et al. 2017), so the
+other two learn to stand alone: they are the vector of an item that has just arrived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from nearline.transforms.content import ContentTable
+
+# Axes: I items.
+Ints = npt.NDArray[np.int64]
+
+_BANDS = 12
+
+
+@dataclass(frozen=True)
+class ItemContent:
+    """Category and price band of each item as numbers; 0 is unknown."""
+
+    names: tuple[str, ...]  # category c + 1 is names[c]
+    category_I: Ints
+    edges_cents: tuple[int, ...]  # as in `ContentTable`
+    band_I: Ints  # band p of the table is p + 1 here
+
+    @classmethod
+    def of(cls, categories: Sequence[str], prices_cents: Sequence[int]) -> ItemContent | None:
+        """From what a data set knows of its items; None when it knows no category at all.
+
+        Price bands hold about equally many items each.
+        """
+        names = sorted({name for name in categories if name})
+        if not names:
+            return None
+        number_of = {name: number for number, name in enumerate(names, start=1)}
+        prices = np.asarray(prices_cents, np.int64)
+        stated = prices[prices > 0]
+        shares = np.arange(1, _BANDS) / _BANDS
+        edges = np.unique(np.quantile(stated, shares).astype(np.int64)) if len(stated) else stated
+        bands = np.searchsorted(edges, prices, side="right") + 1
+        return cls(
+            names=tuple(names),
+            category_I=np.array([number_of.get(name, 0) for name in categories], np.int64),
+            edges_cents=tuple(edges.tolist()),
+            band_I=np.where(prices > 0, bands, 0),
+        )
+
+    def table(
+        self, categories: npt.NDArray[np.float32], bands: npt.NDArray[np.float32]
+    ) -> ContentTable:
+        """The learnt vectors as serving reads them; row 0 of both is unknown and left out."""
+        return ContentTable(
+            categories=dict(zip(self.names, categories[1:].tolist(), strict=True)),
+            price_edges_cents=list(self.edges_cents),
+            prices=bands[1:].tolist(),
+        )
