@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from pathlib import Path
 
 import httpx
 
-from nearline import registry
+from nearline import registry, retraining
 from nearline.contracts.bundle import CHAMPION
 from nearline.doctor.service_checks import Champion, Health
-from nearline.errors import NearlineError
+from nearline.errors import NearlineError, PermanentError
 from nearline.feast_layout import CUSTOMER_VIEW, ITEM_VIEW
 
 _SQLITE = "sqlite:///"
@@ -26,6 +27,21 @@ def missing_views(path: Path) -> set[str] | None:
     except OSError:
         return None
     return {view for view in (CUSTOMER_VIEW.view, ITEM_VIEW.view) if view.encode() not in data}
+
+
+def retraining_hours(home: Path) -> tuple[float | None, float | None]:
+    """How long ago retraining last succeeded, and the beat of its schedule; None for neither.
+
+    A damaged file counts as a schedule that never succeeded.
+    """
+    try:
+        state = retraining.read(home)
+    except PermanentError:
+        return None, 24.0
+    hour_us, done_us = 3_600_000_000, state.last_success_us
+    ago_h = None if done_us is None else max(0.0, time.time() * 1e6 - done_us) / hour_us
+    planned = state.every_s is not None or bool(state.runs)
+    return ago_h, (state.every_s or 86_400.0) / 3_600 if planned else None
 
 
 def champion(uri: str) -> Champion:

@@ -60,6 +60,36 @@ def champion(found: Champion) -> Result:
     )
 
 
+def retraining(last_success_h: float | None, every_h: float | None) -> Result:
+    """`last_success_h` ago a run ended with a champion that knows all; None: no run ever did.
+
+    `every_h` is None where no schedule was ever started.
+    """
+    if every_h is None and last_success_h is None:
+        return ok(
+            "retraining",
+            "nothing retrains here (each day: `nearline retrain --every 24h --at 03:00`)",
+            "未启用定时训练（每天：`nearline retrain --every 24h --at 03:00`）",
+        )
+    limit_h = max(every_h or 24.0, 24.0) + 2.0
+    if last_success_h is not None and last_success_h <= limit_h:
+        return ok(
+            "retraining",
+            f"retrained {last_success_h:.0f} h ago",
+            f"{last_success_h:.0f} 小时前已重新训练",
+        )
+    ago = f"{last_success_h:.0f} h ago" if last_success_h is not None else "never"
+    ago_zh = f"{last_success_h:.0f} 小时前" if last_success_h is not None else "从未"
+    return warn(
+        "retraining",
+        Words(f"the last successful retraining: {ago}", f"最近一次成功的重新训练：{ago_zh}"),
+        Words(
+            "See why with `nearline retrain --status`; train now with `nearline retrain`.",
+            "用 `nearline retrain --status` 查看原因；立即训练：`nearline retrain`。",
+        ),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """What GET /healthz answered: a status and its document, or the error."""

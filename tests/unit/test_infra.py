@@ -215,3 +215,24 @@ def test_the_image_is_made_of_instructions_and_paths_that_exist() -> None:
         .split(",")
     )
     assert packaged <= set(copied)
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
+    for unit in (INFRA / "systemd").iterdir():
+        text = re.sub(r"/opt/nearline/\.venv/bin/nearline", "/bin/true", unit.read_text())
+        (tmp_path / unit.name).write_text(re.sub(r"(?m)^(User|WorkingDirectory)=.*$", "", text))
+
+    done = subprocess.run(
+        ["systemd-analyze", "verify", *map(str, tmp_path.iterdir())], capture_output=True, text=True
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_unit_runs_a_command_that_exists_and_knows_its_refusal() -> None:
+    text = (INFRA / "systemd" / "nearline-retrain.service").read_text()
+    (words,) = re.findall(r"(?m)^ExecStart=\S+/nearline (.*)$", text)
+
+    assert words.split()[0] in entry_points(group="nearline.commands").names
+    assert "SuccessExitStatus=2 130" in text

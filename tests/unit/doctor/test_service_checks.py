@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from nearline.doctor import service_checks
+from nearline import retraining
+from nearline.doctor import probe_services, service_checks
 from nearline.doctor.result import Level, Result, Words, fail, failures, ok, to_json
 from nearline.doctor.service_checks import Champion, Health
+from nearline.retraining import Retraining, Run, Verdict
 
 WELL = {"status": "ok", "bundle": "4", "bundle_refused": ""}
 
@@ -74,3 +78,37 @@ def test_the_json_has_stable_names_and_the_number_of_failures() -> None:
     assert failures(results) == 1
     assert b'"failures": 1' in to_json(results)
     assert b'"name": "redis"' in to_json(results)
+
+
+@pytest.mark.parametrize(
+    ("last_success_h", "every_h", "level"),
+    [
+        (None, None, Level.OK),  # nobody asked for it
+        (25.9, 24.0, Level.OK),
+        (26.1, 24.0, Level.WARN),
+        (26.1, 6.0, Level.WARN),  # once a day is what we hold ourselves to
+        (40.0, 48.0, Level.OK),
+        (None, 24.0, Level.WARN),
+    ],
+)
+def test_retraining_that_did_not_succeed_for_26_hours_warns(
+    last_success_h: float | None, every_h: float | None, level: Level
+) -> None:
+    result = service_checks.retraining(last_success_h, every_h)
+
+    assert result.level is level
+    assert ("nearline retrain --status" in result.todo.en) == (level is Level.WARN)
+
+
+def test_hours_since_retraining_are_read_from_its_file(tmp_path: Path) -> None:
+    run = Run(why="", started_us=0, seconds=1.0, verdict=Verdict.PROMOTED, sentence="")
+    assert probe_services.retraining_hours(tmp_path) == (None, None)
+
+    retraining.write(tmp_path, Retraining(runs=[run], every_s=21_600.0))
+    ago_h, every_h = probe_services.retraining_hours(tmp_path)
+    assert every_h == 6.0
+    assert ago_h is not None
+    assert ago_h > 400_000  # since 1970
+
+    retraining.path_of(tmp_path).write_text("{")
+    assert probe_services.retraining_hours(tmp_path) == (None, 24.0)
