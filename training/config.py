@@ -40,6 +40,11 @@ class EncoderConfig:
     """Epochs without a better validation NDCG@10 before it stops."""
     refit_epochs: int = 2
     """Epochs over newer events, from the best weights; 0 keeps the encoder as validated."""
+    warm_epochs: int = 4
+    """The most epochs of an encoder that begins where the champion's stood."""
+    warm_patience: int = 1
+    warm_generations: int = 6
+    """Runs that go on from one another before one begins from nothing again."""
     validation_cases: int = 2_000
     test_cases: int = 5_000
 
@@ -61,6 +66,14 @@ class RankerConfig:
     depth: int = 5
     learning_rate: float = 0.08
     patience: int = 30
+    shown_lists: int = 2_000
+    """Lists from the log of what was shown, drawn evenly, that may teach as well."""
+    fewest_clicks: int = 300
+    """Clicks on shown items that it takes to say how often each place is looked at."""
+    bias_places: int = 20
+    """Places that are told apart; what stands below counts with the last."""
+    most_weight: float = 10.0
+    """A click counts once over how often its place is looked at, and at most so often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,24 +90,31 @@ class CovisitConfig:
 
 @dataclass(frozen=True, slots=True)
 class ChurnConfig:
-    """The churn models: silence for the whole horizon, among customers lately active."""
+    """The scores, churn first: silence for the whole horizon, among customers lately active."""
 
     horizons_days: tuple[int, ...] = (14, 30)
+    repurchase_days: int = 7
+    """Whether somebody buys again within this time; 0 leaves the score out."""
+    demand_days: int = 7
+    """Whether somebody buys in a category within this time; 0 leaves the score out."""
     active_days: int = 30
     """Only customers seen within this time before the snapshot are scored."""
     snapshot_step_days: float = 3.0
     max_snapshots: int = 8
-    parted_share: float = 0.25
-    """Customers kept apart to judge by, where no later snapshot can."""
     folds: int = 4
-    """Calibration learns each fold of customers from trees that did not learn from it."""
+    """Calibration learns each fold of customers from trees that did not learn from it; and where
+    no later snapshot can judge, each fold is judged by what the others taught."""
     calibration_snapshots: int = 3
     """The newest so many: how often customers leave drifts, and a curve must follow."""
-    trees: int = 200
+    trees: int = 100
     depth: int = 3
     learning_rate: float = 0.05
+    smallest_leaf: float = 30.0
+    """Weight that a leaf must hold (rows times p(1 - p)): few rows teach a young shop noise."""
     alert_rate: float = 0.3
     """Share of the cohort that is warned about, for recall and precision."""
+    wanted_recall: float = 0.8
+    """Of those who really left, or will; the alert rate that reaches it is reported."""
     min_class_rows: int = 30
     """Rows that each outcome needs in every part; with fewer the model is left out."""
 
@@ -121,6 +141,8 @@ class TrainingConfig:
     ranker: RankerConfig = field(default_factory=RankerConfig)
     churn: ChurnConfig = field(default_factory=ChurnConfig)
     lifetime: LifetimeConfig = field(default_factory=LifetimeConfig)
+    warm_start: bool = False
+    """Begin the encoder where the champion's stood, where that can be."""
     popular_items: int = 200
     popular_days: float = 7.0
 

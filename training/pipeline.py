@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from nearline.contracts.bundle import Lineage
 from training import baselines, covisits, encoder_stage, ranker_stage, score_stage
 from training.bundle import Learnt
@@ -20,6 +22,7 @@ from training.config import TrainingConfig
 from training.datasets import Dataset, split
 from training.journal import Journal, Watch
 from training.states import States
+from training.warm_start import Line
 
 
 def run(
@@ -32,17 +35,19 @@ def run(
     left_at_us: Mapping[str, int] | None,
     lineage: Lineage,
     watch: Watch,
+    line: Line | None = None,
 ) -> tuple[Learnt, Journal]:
     """Learn everything; raises NotEnoughHistory when there is nothing to learn from.
 
-    A ranker or churn model that the history cannot teach is left out, with the reason in the
+    A ranker or score that the history cannot teach is left out, with the reason in the
     journal.
     """
     parts = split(dataset.interactions, config.split)
     journal = Journal()
-    encoders = encoder_stage.learn(dataset, parts, config, checkpoints, watch, journal)
+    encoders = encoder_stage.learn(dataset, parts, config, checkpoints, watch, journal, line)
+    lineage = msgspec.structs.replace(lineage, parent=encoders.parent)
     booster = ranker_stage.learn(dataset, parts, states, encoders, config, threads, watch, journal)
-    models = score_stage.learn(dataset, states, config, threads, left_at_us, watch, journal)
+    scores = score_stage.learn(dataset, states, config, threads, left_at_us, watch, journal)
     popular = baselines.popular_items(
         dataset.interactions, dataset.to_us, config.popular_days, config.popular_items
     )
@@ -50,6 +55,6 @@ def run(
         dataset.interactions, len(dataset.items), dataset.to_us, config.covisits
     )
     learnt = Learnt(
-        dataset, encoders.served, popular, booster, models, journal.metrics, lineage, beside
+        dataset, encoders.served, popular, booster, scores, journal.metrics, lineage, beside
     )
     return learnt, journal

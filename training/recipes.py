@@ -58,6 +58,7 @@ def quick() -> TrainingConfig:
             snapshot_step_days=4.0,
             max_snapshots=3,
             trees=30,
+            smallest_leaf=1.0,
             min_class_rows=3,
         ),
         popular_items=50,

@@ -1,15 +1,38 @@
-"""The calibrated scores of a run: who will fall silent, and what else is foreseen."""
+"""The scores of a run: who will fall silent, who buys again and in which category, what for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from nearline.say import say
-from training import churn
-from training.config import TrainingConfig
+from training.config import ChurnConfig, TrainingConfig
 from training.datasets import Dataset
 from training.journal import Journal, Watch
+from training.lifetime import model as lifetime
+from training.lifetime.bg_nbd import Unfitted
+from training.lifetime.model import LifetimeModel
+from training.scores import fit
+from training.scores.questions import (
+    CategoryDemand,
+    Churn,
+    Question,
+    Repurchase,
+    category_shares,
+)
+from training.scores.scores import Scores
 from training.states import States
+
+
+def questions(config: ChurnConfig) -> list[Question]:
+    """What is asked of the future, churn first, shortest horizon first."""
+    asked: list[Question] = [
+        Churn(days, config.active_days) for days in sorted(config.horizons_days)
+    ]
+    if config.repurchase_days:
+        asked.append(Repurchase(config.repurchase_days, config.active_days))
+    if config.demand_days:
+        asked.append(CategoryDemand(config.demand_days, config.active_days))
+    return asked
 
 
 def learn(
@@ -20,17 +43,36 @@ def learn(
     left_at_us: Mapping[str, int] | None,
     watch: Watch,
     journal: Journal,
-) -> list[churn.ChurnModel]:
-    watch.stage(say("churn", "流失"), len(config.churn.horizons_days))
-    models: list[churn.ChurnModel] = []
-    for horizon in config.churn.horizons_days:
-        found = churn.fit(dataset, states, horizon, config.churn, config.seed, threads, left_at_us)
-        if isinstance(found, churn.LeftOut):
-            journal.leave_out(f"churn over {horizon} days: {found.why}", watch)
+) -> Scores:
+    """Every score that the history can teach; what it cannot is told and left out."""
+    asked = questions(config.churn)
+    watch.stage(say("scores", "预测分数"), len(asked) + 1)
+    models: list[fit.ScoreModel] = []
+    for question in asked:
+        found = fit.fit(
+            question, dataset, states, config.churn, config.seed, threads, left_at_us
+        )  # fmt: skip
+        if isinstance(found, fit.LeftOut):
+            journal.leave_out(f"{found.name}: {found.why}", watch)
             watch.step()
             continue
         models.append(found)
         journal.metrics |= found.metrics
+        journal.curves |= found.curves
         auc, ece = found.metrics[f"{found.name}_auc"], found.metrics[f"{found.name}_ece"]
-        watch.step(note=f"{horizon} d: AUC {auc:.3f}, ECE {ece:.3f}")
-    return models
+        watch.step(note=f"{found.name}: AUC {auc:.3f}, ECE {ece:.3f}")
+    worth = _lifetime(dataset, states, config, watch, journal)
+    watch.step()
+    return Scores(models, worth, category_shares(dataset, dataset.to_us))
+
+
+def _lifetime(
+    dataset: Dataset, states: States, config: TrainingConfig, watch: Watch, journal: Journal
+) -> LifetimeModel | None:
+    try:
+        found, figures = lifetime.learn(dataset, states, config.lifetime)
+    except Unfitted as reason:
+        journal.leave_out(f"lifetime value: {reason}", watch)
+        return None
+    journal.metrics |= figures
+    return found

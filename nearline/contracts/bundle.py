@@ -23,6 +23,8 @@ ITEMS = "items.json"  # [[item_id, category, price_cents, first_seen_us], ...]; 
 POPULAR = "popular.json"  # item_index, most popular first
 COVISITS = "covisits.npz"  # see `transforms.covisits`; read with allow_pickle=False
 CONTENT = "content.json"  # see `transforms.content`
+LIFETIME = "lifetime.json"  # parameters of BG/NBD and Gamma-Gamma, in weeks and cents
+CATEGORY_SHARES = "category_shares.json"  # {category: share of the last days' purchases}
 CALIBRATION = "calibration.json"  # {"churn_14d": {"x": [...], "y": [...]}, ...}
 ALLOWED_SUFFIXES = {".onnx", ".faiss", ".json", ".npz", ".ubj", ".txt", ".md"}
 REGISTERED_MODEL = "nearline"
@@ -97,13 +99,18 @@ class Task(StrEnum):
 
 
 class ScoreSpec(msgspec.Struct, frozen=True):
-    """One calibrated probability: trees (.ubj), their inputs in order, and the horizon."""
+    """One calibrated probability: trees (.ubj), their inputs in order, and the horizon.
+
+    It was calibrated on customers seen within `active_days`, and says nothing of others; 0 sets
+    no such bound.
+    """
 
     name: str
     task: Task
     horizon_days: int
     file: str
     features: list[str]
+    active_days: int = 0
 
 
 class Lineage(msgspec.Struct, frozen=True):

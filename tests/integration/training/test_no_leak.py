@@ -16,11 +16,11 @@ from nearline.transforms.buckets import DAY_US, HOUR_US
 from nearline.transforms.customer import CustomerState
 from nearline.transforms.item import ItemState
 from tests.unit.training.histories import START_US, met, two_tastes, write
-from training.churn_rows import rows_at
 from training.datasets import Dataset, read
 from training.label_points import Point, points
 from training.ranking_rows import ask, rows_of
 from training.retrieval import Retriever
+from training.scores.questions import Churn
 from training.states import FeastStates
 
 pytestmark = pytest.mark.slow
@@ -125,7 +125,7 @@ def test_churn_features_of_a_snapshot_do_not_see_what_its_label_sees(
     honest: Past, planted: Past
 ) -> None:
     before, after = (
-        rows_at([CUT_US], one.dataset, one.states, horizon_days=7, active_days=10)
+        Churn(horizon_days=7, active_days=10).rows_at(CUT_US, one.dataset, one.states)
         for one in (honest, planted)
     )
 

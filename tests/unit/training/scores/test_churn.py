@@ -9,9 +9,10 @@ import numpy as np
 from nearline.contracts.event import Kind
 from nearline.transforms.buckets import DAY_US
 from tests.unit.training.test_label_points import history
-from training.churn_rows import WARM_UP_DAYS, cohort, instants
 from training.config import ChurnConfig
 from training.datasets import Dataset, IdMap
+from training.scores.questions import Churn
+from training.scores.rows import WARM_UP_DAYS, instants
 
 
 def test_the_cohort_was_seen_lately_and_its_label_is_silence_over_the_whole_horizon() -> None:
@@ -26,7 +27,7 @@ def test_the_cohort_was_seen_lately_and_its_label_is_silence_over_the_whole_hori
         (4, 0, Kind.VIEW, at + 1),  # not known yet
     )
 
-    active, silent = cohort(data, at, horizon_days=14, active_days=30)
+    active, silent = Churn(14, 30).cohort(data, at)
 
     assert active.tolist() == [0, 1, 2]
     assert silent.tolist() == [1.0, 0.0, 1.0]
@@ -37,7 +38,7 @@ def test_who_became_known_only_after_the_snapshot_is_not_in_it() -> None:
     data = history((0, 0, Kind.VIEW, at - DAY_US), (1, 0, Kind.VIEW, at - DAY_US))
     late = replace(data, known_at_us=data.known_at_us + np.array([0, 2 * DAY_US]))
 
-    active, _ = cohort(late, at, horizon_days=14, active_days=30)
+    active, _ = Churn(14, 30).cohort(late, at)
 
     assert active.tolist() == [0]
 

@@ -1,0 +1,200 @@
+"""What is asked of the future: each question has its cohort, its features and its label."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from nearline.contracts.bundle import Task
+from nearline.contracts.event import Kind
+from nearline.transforms import customer
+from nearline.transforms.customer import CUSTOMER_FEATURES
+from nearline.transforms.demand import DEMAND_FEATURES, demand
+from training.datasets import Dataset, Interactions
+from training.scores.rows import Ints, Rows, after, known_by, states_at
+from training.states import States
+
+# Axes: R rows (subjects at one snapshot).
+Floats = npt.NDArray[np.float64]
+_EVER_DAYS = 36_500.0
+POPULAR_DAYS = 7.0  # how far back the popularity of a category looks
+
+
+class Question(Protocol):
+    """One kind of score over one horizon."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def task(self) -> Task: ...
+
+    @property
+    def horizon_days(self) -> int: ...
+
+    @property
+    def active_days(self) -> int:
+        """Only customers seen within this time before the snapshot are asked about."""
+        ...
+
+    @property
+    def features(self) -> tuple[str, ...]: ...
+
+    @property
+    def simple(self) -> str:
+        """The name of the simple rule that must be beaten."""
+        ...
+
+    def rows_at(self, at_us: int, dataset: Dataset, states: States) -> Rows: ...
+
+    def simply(self, rows: Rows) -> Floats:
+        """(R,): the simple rule's own score, higher where it expects a 1; any scale."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Churn:
+    """Will a customer who was lately active be silent over the whole horizon?"""
+
+    horizon_days: int
+    active_days: int
+    task: Task = Task.CHURN
+    features: tuple[str, ...] = CUSTOMER_FEATURES
+    simple: str = "recency"
+
+    @property
+    def name(self) -> str:
+        return f"churn_{self.horizon_days}d"
+
+    def cohort(self, interactions: Interactions, at_us: int) -> tuple[Ints, Floats]:
+        """Who was active, and 1 for those silent afterwards."""
+        active = np.unique(known_by(interactions, at_us, self.active_days).customer)
+        silent = ~np.isin(active, after(interactions, at_us, self.horizon_days).customer)
+        return active, silent.astype(np.float64)
+
+    def rows_at(self, at_us: int, dataset: Dataset, states: States) -> Rows:
+        active, silent = self.cohort(dataset.interactions, at_us)
+        return _customer_rows(active, silent, at_us, dataset, states)
+
+    def simply(self, rows: Rows) -> Floats:
+        """The longer unseen, the likelier gone."""
+        return _column(rows, self.features, "seen_age_hours")
+
+
+@dataclass(frozen=True, slots=True)
+class Repurchase:
+    """Will a customer who has bought before, and was lately active, buy again?"""
+
+    horizon_days: int
+    active_days: int
+    task: Task = Task.REPURCHASE
+    features: tuple[str, ...] = CUSTOMER_FEATURES
+    simple: str = "recency"
+
+    @property
+    def name(self) -> str:
+        return f"repurchase_{self.horizon_days}d"
+
+    def cohort(self, interactions: Interactions, at_us: int) -> tuple[Ints, Floats]:
+        """Active customers with a purchase before, and 1 for those with another afterwards."""
+        active = np.unique(known_by(interactions, at_us, self.active_days).customer)
+        bought = purchases(interactions)
+        known = np.unique(known_by(bought, at_us, _EVER_DAYS).customer)
+        asked = np.intersect1d(active, known)
+        again = np.isin(asked, after(bought, at_us, self.horizon_days).customer)
+        return asked, again.astype(np.float64)
+
+    def rows_at(self, at_us: int, dataset: Dataset, states: States) -> Rows:
+        asked, again = self.cohort(dataset.interactions, at_us)
+        return _customer_rows(asked, again, at_us, dataset, states)
+
+    def simply(self, rows: Rows) -> Floats:
+        """The later the last purchase, the likelier another."""
+        return -np.nan_to_num(_column(rows, self.features, "purchase_age_hours"), nan=1e9)
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryDemand:
+    """Will a customer who was lately active buy in a category that one has met?
+
+    A row is a customer with one of the categories among the interactions that the state
+    remembers.
+    """
+
+    horizon_days: int
+    active_days: int
+    task: Task = Task.CATEGORY_DEMAND
+    features: tuple[str, ...] = (*CUSTOMER_FEATURES, *DEMAND_FEATURES)
+    simple: str = "last_bought"
+
+    @property
+    def name(self) -> str:
+        return f"category_demand_{self.horizon_days}d"
+
+    def rows_at(self, at_us: int, dataset: Dataset, states: States) -> Rows:
+        interactions = dataset.interactions
+        active = np.unique(known_by(interactions, at_us, self.active_days).customer)
+        popular = category_shares(dataset, at_us)
+        then = after(purchases(interactions), at_us, self.horizon_days)
+        wanted = {
+            (row, dataset.categories[item])
+            for row, item in zip(then.customer.tolist(), then.item.tolist(), strict=True)
+        }
+        features: list[tuple[float, ...]] = []
+        whose: list[int] = []
+        labels: list[float] = []
+        for row, state in states_at(active, at_us, dataset, states):
+            own = tuple(customer.finish(state, at_us).values())
+            for category, values in demand(state, at_us, popular).items():
+                features.append((*own, *values))
+                whose.append(row)
+                labels.append(float((row, category) in wanted))
+        return Rows(
+            np.array(features, np.float32).reshape(len(whose), len(self.features)),
+            np.array(labels, np.float64),
+            np.array(whose, np.int64),
+            np.full(len(whose), at_us, np.int64),
+        )
+
+    def simply(self, rows: Rows) -> Floats:
+        """The category of the last purchase first, then by how popular a category is."""
+        last = _column(rows, self.features, "category_bought_last")
+        return last + _column(rows, self.features, "category_popularity")
+
+
+def category_shares(dataset: Dataset, at_us: int) -> dict[str, float]:
+    """Each category's share of the purchases of the last days, as known at an instant.
+
+    Purchases of items without a category are left out of both sides.
+    """
+    bought = known_by(purchases(dataset.interactions), at_us, POPULAR_DAYS)
+    names = [dataset.categories[item] for item in bought.item.tolist() if dataset.categories[item]]
+    return {name: count / len(names) for name, count in sorted(Counter(names).items())}
+
+
+def purchases(interactions: Interactions) -> Interactions:
+    """Only what was bought."""
+    return interactions.pick(interactions.kind == int(Kind.PURCHASE))
+
+
+def _customer_rows(
+    customers: Ints, labels_R: Floats, at_us: int, dataset: Dataset, states: States
+) -> Rows:
+    features = [
+        list(customer.finish(state, at_us).values())
+        for _, state in states_at(customers, at_us, dataset, states)
+    ]
+    return Rows(
+        np.array(features, np.float32).reshape(len(customers), len(CUSTOMER_FEATURES)),
+        labels_R,
+        customers,
+        np.full(len(customers), at_us, np.int64),
+    )
+
+
+def _column(rows: Rows, features: tuple[str, ...], name: str) -> Floats:
+    return rows.features_RF[:, features.index(name)].astype(np.float64)
