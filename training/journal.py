@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from nearline.say import say
 
 if TYPE_CHECKING:
+    from training.encoder_trial import EncoderTrial
     from training.trial import Trial
 
 
@@ -30,6 +31,7 @@ class Journal:
     curve: list[dict[str, float]] = field(default_factory=list)  # the encoder's, by epoch
     left_out: list[str] = field(default_factory=list)
     trial: Trial | None = None  # the ranker's lessons and test, for rankers that are brought
+    encoder_trial: EncoderTrial | None = None  # the encoder's test, likewise
     curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     """Of each score by its name, what plots need: `chance` stated and share `seen` by bin of
     calibration; and over `alert_rate`, `recall` and `precision`. Lists of equal length in pairs."""

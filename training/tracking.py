@@ -23,7 +23,7 @@ from nearline.contracts.bundle import (
     Manifest,
 )
 from nearline.errors import PermanentError
-from training import trial
+from training import encoder_trial, trial
 from training.journal import Journal
 
 if TYPE_CHECKING:
@@ -183,6 +183,12 @@ class Registry:
         with tempfile.TemporaryDirectory() as folder:
             return trial.load(self._fetched(version, trial.FOLDER, Path(folder)))
 
+    def encoder_trial(self, version: Version) -> encoder_trial.EncoderTrial:
+        """The test that a version's encoder sat; raises PermanentError without any."""
+        path = f"{trial.FOLDER}/{encoder_trial.FILE}"
+        with tempfile.TemporaryDirectory() as folder:
+            return encoder_trial.load(self._fetched(version, path, Path(folder)).parent)
+
     def _fetched(self, version: Version, path: str, to: Path) -> Path:
         from mlflow.exceptions import MlflowException
 
@@ -241,10 +247,13 @@ class Registry:
             "ranker": manifest.ranker_features,
         }
         self._client.log_dict(run_id, features, "features.json")
-        if journal.trial is not None:
-            with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder:
+            if journal.trial is not None:
                 journal.trial.save(Path(folder) / trial.FOLDER)
-                self._client.log_artifacts(run_id, str(Path(folder) / trial.FOLDER), trial.FOLDER)
+            if journal.encoder_trial is not None:
+                journal.encoder_trial.save(Path(folder) / trial.FOLDER)
+            if (Path(folder) / trial.FOLDER).is_dir():
+                self._client.log_artifacts(run_id, folder)
 
     def _log_data(self, run_id: str, manifest: Manifest) -> None:
         """Name what was learnt from as the run's input data set, by its fingerprint."""
