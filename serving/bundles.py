@@ -17,6 +17,7 @@ import numpy.typing as npt
 from nearline.contracts import bundle as contract
 from nearline.contracts.bundle import BundleRefused, Manifest, Task
 from nearline.transforms import customer
+from nearline.transforms.buckets import DAY_US
 from nearline.transforms.customer import CUSTOMER_FEATURES
 from nearline.transforms.item import ITEM_FEATURES
 from nearline.transforms.ranking import RANKER_FEATURES
@@ -39,6 +40,11 @@ class ChurnModel:
     booster: Any  # xgboost.Booster
     calibration_x: tuple[float, ...]  # raw probability, rising
     calibration_y: tuple[float, ...]  # share that really left
+    active_days: int = 0  # It speaks only of customers seen within this time; 0: of everybody.
+
+    def speaks_of(self, unseen_us: int) -> bool:
+        """Whether a customer last seen so long ago is one of those it was calibrated on."""
+        return not self.active_days or unseen_us < self.active_days * DAY_US
 
     def calibrated(self, raw: float) -> float:
         """The calibrated probability in [0, 1]; linear between the curve's points."""
@@ -180,6 +186,7 @@ def _churn_models(folder: Path, manifest: Manifest) -> tuple[ChurnModel, ...]:
             booster=booster(folder / spec.file),
             calibration_x=tuple(curves[spec.name]["x"]),
             calibration_y=tuple(curves[spec.name]["y"]),
+            active_days=spec.active_days,
         )
         for spec in specs
     ]

@@ -72,15 +72,22 @@ class Churn:
             missing_models = (Degradation.CHURN_UNAVAILABLE,)
             return ChurnScored(bundle.version, reading, (), missing_models)
         scores = scores_for(bundle, reading.state, request.as_of_us)
-        return ChurnScored(bundle.version, reading, scores, ())
+        silent = reading.state.first_seen_us and len(scores) < len(bundle.churn)
+        withheld = (Degradation.OUTSIDE_COHORT,) if silent else ()
+        return ChurnScored(bundle.version, reading, scores, withheld)
 
 
 def scores_for(bundle: Bundle, state: CustomerState, as_of_us: int) -> tuple[ChurnScore, ...]:
-    """One score per horizon, shortest first; none for a stranger."""
+    """One score per horizon, shortest first; none for a stranger.
+
+    Nor from a model that was calibrated on customers seen more lately than this one: its number
+    would look like a probability and be none.
+    """
     if not state.first_seen_us:
         return ()
     values = customer.finish(state, as_of_us)
-    return tuple(_score(model, values) for model in bundle.churn)
+    unseen_us = as_of_us - state.last_seen_us
+    return tuple(_score(model, values) for model in bundle.churn if model.speaks_of(unseen_us))
 
 
 def _score(model: ChurnModel, values: dict[str, float]) -> ChurnScore:

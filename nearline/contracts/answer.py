@@ -28,6 +28,7 @@ class Degradation(StrEnum):
     BUNDLE_UNAVAILABLE = "bundle_unavailable"  # popular items of the last backfill
     NOTHING_TO_RECOMMEND = "nothing_to_recommend"  # and not even those
     CHURN_UNAVAILABLE = "churn_unavailable"
+    OUTSIDE_COHORT = "outside_cohort"  # unseen for too long: no score was calibrated on such
     CHALLENGER_UNAVAILABLE = "challenger_unavailable"  # it was asked for; the champion answered
     EXPOSURES_DELAYED = "exposures_delayed"  # could not be logged yet; kept and retried
 
@@ -58,7 +59,7 @@ class RecommendQuery:
 class Reason:
     """Why an item stands in the list, in words that a customer may read."""
 
-    code: str  # similar_to_viewed, viewed_before, popular, category_interest
+    code: str  # see `serving.reasons`
     text_en: str
     text_zh: str
     item_id: str | None = None
@@ -71,7 +72,7 @@ class RecommendedItem:
     item_id: str
     rank: int
     score: float
-    sources: tuple[str, ...]  # encoder, revisit, popular
+    sources: tuple[str, ...]  # see `transforms.sources`
     reasons: tuple[Reason, ...]
     category: str = ""
     price_cents: int = 0

@@ -317,6 +317,21 @@ def test_nobody_is_told_about_the_churn_of_a_stranger(shopped: Any) -> None:
     assert answer.degraded == ()
 
 
+def test_no_chance_is_stated_of_a_customer_whom_the_model_was_not_calibrated_on(
+    shopped: Any, tiny: Any
+) -> None:
+    # The model of 14 days speaks of customers seen within 30 days, that of 45 of everybody.
+    days = 86_400_000_000
+    before, after = (
+        run(shopped.answering.churn("ann", tiny.NOW_US + since * days)) for since in (29, 31)
+    )
+
+    assert [score.horizon_days for score in before.scores] == [14, 45]
+    assert before.degraded == ()
+    assert [score.horizon_days for score in after.scores] == [45]
+    assert after.degraded == (Degradation.OUTSIDE_COHORT,)
+
+
 def test_churn_without_redis_or_bundle_is_empty_and_degraded(shopped: Any, bare_world: Any) -> None:
     shopped.features.down = True
 

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from nearline.contracts import bundle as contract
 from nearline.contracts.event import Event, Line
+from nearline.transforms.covisits import PAIRS
 from nearline.transforms.customer import CUSTOMER_FEATURES
 from nearline.transforms.item import ITEM_FEATURES
 from nearline.transforms.ranking import RANKER_FEATURES
@@ -65,6 +66,7 @@ def write(folder: Path, *, seed: int = 0, ranker: bool = True, encoder: str = "s
     (folder / contract.ITEMS).write_text(json.dumps(rows))
     popular = generator.permutation(ITEMS)[:40].tolist()
     (folder / contract.POPULAR).write_text(json.dumps(popular))
+    _write_beside(folder, generator, vectors)
     if ranker:
         _train(generator, len(RANKER_FEATURES), "reg:squarederror").save_model(
             folder / contract.RANKER_FILES[contract.RankerFormat.XGBOOST]
@@ -77,12 +79,35 @@ def write(folder: Path, *, seed: int = 0, ranker: bool = True, encoder: str = "s
         )
         specs.append(
             contract.ScoreSpec(
-                name, contract.Task.CHURN, days, f"{name}.ubj", list(CUSTOMER_FEATURES)
+                name,
+                contract.Task.CHURN,
+                days,
+                f"{name}.ubj",
+                list(CUSTOMER_FEATURES),
+                active_days=30 if days == 14 else 0,
             )
         )
     curve = {"x": [0.0, 0.5, 1.0], "y": [0.1, 0.4, 0.9]}
     (folder / contract.CALIBRATION).write_text(json.dumps({spec.name: curve for spec in specs}))
     return seal(folder, specs)
+
+
+def _write_beside(folder: Path, generator: np.random.Generator, vectors: np.ndarray) -> None:
+    """What the sources beside the encoder read: three companions an item, and the content."""
+    arrays = {}
+    for pair in PAIRS:
+        found = np.stack([generator.choice(ITEMS, 3, replace=False) for _ in range(ITEMS)])
+        weights = np.sort(generator.random((ITEMS, 3)), axis=1)[:, ::-1]
+        arrays[f"{pair}_items"] = found.astype(np.int32)
+        arrays[f"{pair}_weights"] = weights.astype(np.float32)
+    np.savez(folder / contract.COVISITS, allow_pickle=False, **arrays)
+    centres = {category(c): vectors[c::CATEGORIES].mean(axis=0).tolist() for c in range(CATEGORIES)}
+    content = {
+        "categories": centres,
+        "price_edges_cents": [1_030],
+        "prices": (0.1 * generator.normal(size=(2, DIMENSION))).tolist(),
+    }
+    (folder / contract.CONTENT).write_text(json.dumps(content))
 
 
 def seal(folder: Path, specs: list[contract.ScoreSpec]) -> Path:
