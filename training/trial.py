@@ -6,8 +6,8 @@ customer's or item's id.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from nearline.errors import PermanentError
 from nearline.transforms.ranking import RANKER_FEATURES
 from training.metrics import ndcg_at_k
+from training.ranker_trial import SEGMENTS
 from training.ranking_rows import Question, Rows, ideal_gains
 
 # Axes: Q questions, R rows (question by question, in retrieval's order), K places, F features.
@@ -37,10 +38,16 @@ class Trial:
     validation: Rows
     test: Rows
     ideal_QK: Floats
+    segments: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+    """Which test questions are of which kind of customer; (Q,) each."""
 
     @classmethod
     def of(cls, train: Rows, validation: Rows, test: Rows, questions: Sequence[Question]) -> Trial:
-        return cls(train, validation, test, ideal_gains(questions, SHOWN))
+        inside = {
+            name: np.array([belongs(one) for one in questions], bool)
+            for name, belongs in SEGMENTS.items()
+        }
+        return cls(train, validation, test, ideal_gains(questions, SHOWN), inside)
 
     @property
     def questions(self) -> int:
@@ -83,6 +90,7 @@ class Trial:
                 names=np.array(RANKER_FEATURES),
             )
         np.savez_compressed(folder / "ideal.npz", gains=self.ideal_QK)
+        np.savez_compressed(folder / "segments.npz", **self.segments)  # type: ignore[arg-type]
 
 
 def load(folder: Path) -> Trial:
@@ -97,5 +105,7 @@ def load(folder: Path) -> Trial:
                     "train again with `nearline train`"
                 )
             parts[name] = Rows(held["features"], held["gains"], held["question"])
+    with np.load(folder / "segments.npz", allow_pickle=False) as held:
+        segments = {name: held[name] for name in held.files}
     with np.load(folder / "ideal.npz", allow_pickle=False) as held:
-        return Trial(parts["train"], parts["validation"], parts["test"], held["gains"])
+        return Trial(parts["train"], parts["validation"], parts["test"], held["gains"], segments)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from nearline import settings as settings_module
 from nearline.clock import Clock, SystemClock
-from nearline.contracts.bundle import CHAMPION, Manifest
+from nearline.contracts.bundle import CHALLENGER, CHAMPION, Manifest
 from nearline.errors import PermanentError
 from nearline.settings import Settings
 from training.bring import parts
@@ -70,12 +70,15 @@ class Desk:
         self._clock: Clock = clock or SystemClock()
         self._registry = Registry(self._settings.mlflow_uri, self._settings.mlflow_artifacts)
 
-    def champion(self) -> Version:
-        """The bundle that serves now; raises PermanentError when there is none."""
-        found = self._registry.at(CHAMPION)
+    def base(self) -> Version:
+        """The bundle that a model is put into: the champion, or the challenger without any.
+
+        Raises PermanentError when there is neither.
+        """
+        found = self._registry.at(CHAMPION) or self._registry.at(CHALLENGER)
         if found is None:
             raise PermanentError(
-                "no bundle is champion yet, so there is nothing to put a model into: "
+                "no bundle is registered yet, so there is nothing to put a model into: "
                 "`nearline train --promote` makes one"
             )
         return found
@@ -85,7 +88,7 @@ class Desk:
 
         Features are point in time: what the online store held at each moment.
         """
-        return ranking_frame(self._registry.trial(self.champion()), points, seed)
+        return ranking_frame(self._registry.trial(self.base()), points, seed)
 
     def encoder_frame(self) -> EncoderFrame:
         """The interactions that the champion's judged encoder had learnt from, and its items.
@@ -94,10 +97,10 @@ class Desk:
         """
         from training import datasets
 
-        champion = self.champion()
-        trial = self._registry.encoder_trial(champion)
+        base = self.base()
+        trial = self._registry.encoder_trial(base)
         with tempfile.TemporaryDirectory() as folder:
-            items = parts.item_ids(self._registry.fetch(champion.number, Path(folder)))
+            items = parts.item_ids(self._registry.fetch(base.number, Path(folder)))
         data = datasets.read(self._settings.history)
         learnt = data.interactions.until(trial.learnt_until_us)
         row_of = {item_id: row for row, item_id in enumerate(items)}
@@ -129,20 +132,20 @@ class Desk:
         unknown, when the file holds more than standard operators, when a score is no number, or
         when it is too slow to answer.
         """
-        champion = self.champion()
-        trial = self._registry.trial(champion)
+        base = self.base()
+        trial = self._registry.trial(base)
         with tempfile.TemporaryDirectory(prefix="nearline-bring-") as folder:
-            parent = self._parent(champion, Path(folder))
+            parent = self._parent(base, Path(folder))
             made = parts.with_ranker(
                 parent, model, features, form, trial, by, self._clock.now_us(), _SEED
             )
             journal = Journal(metrics=made.manifest.metrics, trial=trial)
-            journal.encoder_trial = self._encoder_trial(champion)
+            journal.encoder_trial = self._encoder_trial(base)
             spec = made.manifest.ranker
             about = (
                 {"format": spec.format.value, "features": str(len(spec.features))} if spec else {}
             )
-            return self._register("ranker", made, champion, journal, about)
+            return self._register("ranker", made, base, journal, about)
 
     def register_encoder(
         self, model: Any, vectors_ID: npt.NDArray[np.float32], *, by: str
@@ -155,24 +158,24 @@ class Desk:
         inner product. It must not have learnt from what came after `learnt_until_us`. The
         champion's ranker is left out: it has learnt another encoder's scores. Raises Refused.
         """
-        champion = self.champion()
-        trial = self._registry.encoder_trial(champion)
+        base = self.base()
+        trial = self._registry.encoder_trial(base)
         with tempfile.TemporaryDirectory(prefix="nearline-bring-") as folder:
-            parent = self._parent(champion, Path(folder))
+            parent = self._parent(base, Path(folder))
             made = parts.with_encoder(
                 parent, model, vectors_ID, trial, by, self._clock.now_us(), _SEED
             )
             journal = Journal(metrics=made.manifest.metrics, encoder_trial=trial)
             about = {"dimension": str(made.manifest.encoder.dimension)}
-            return self._register("encoder", made, champion, journal, about)
+            return self._register("encoder", made, base, journal, about)
 
-    def _parent(self, champion: Version, folder: Path) -> Parent:
-        held = self._registry.fetch(champion.number, folder / "parent")
-        return Parent(champion.number, held, self._registry.manifest(champion))
+    def _parent(self, base: Version, folder: Path) -> Parent:
+        held = self._registry.fetch(base.number, folder / "parent")
+        return Parent(base.number, held, self._registry.manifest(base))
 
-    def _encoder_trial(self, champion: Version) -> Any:
+    def _encoder_trial(self, base: Version) -> Any:
         try:
-            return self._registry.encoder_trial(champion)
+            return self._registry.encoder_trial(base)
         except PermanentError:
             return None  # An older run: only its ranker can be replaced.
 
@@ -180,7 +183,7 @@ class Desk:
         self,
         part: str,
         made: parts.Made,
-        champion: Version,
+        base: Version,
         journal: Journal,
         about: dict[str, str],
     ) -> Brought:
@@ -195,7 +198,7 @@ class Desk:
         return Brought(
             version=version,
             part=part,
-            parent=champion.number,
+            parent=base.number,
             ndcg=made.ndcg,
             champion_ndcg=made.champion_ndcg,
             lead=made.lead,

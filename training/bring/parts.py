@@ -258,8 +258,15 @@ def _ranker_figures(
     of_source = {source: trial.ndcg_of_source(source) for source in SOURCES}
     best = max(SOURCES, key=lambda source: float(of_source[source].mean()))
     each = {"ranker": own_Q, "retrieval": retrieval_Q, **of_source}
+    segments: dict[str, float] = {}
+    for name, inside_Q in trial.segments.items():
+        if inside_Q.any():
+            mean, low, high = paired_bootstrap(own_Q[inside_Q], np.zeros(inside_Q.sum()), seed)
+            starts = f"rank_segment_{name}_ndcg_at_10"
+            segments |= {starts: mean, f"{starts}_low": low, f"{starts}_high": high}
     return (
-        {f"rank_{name}_ndcg_at_10": float(values.mean()) for name, values in each.items()}
+        segments
+        | {f"rank_{name}_ndcg_at_10": float(values.mean()) for name, values in each.items()}
         | _named("ranker_lead", paired_bootstrap(own_Q, of_source[best], seed))
         | {"ranker_test_questions": float(trial.questions)}
     )

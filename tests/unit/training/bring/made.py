@@ -36,7 +36,8 @@ def trial(questions: int = 60) -> Trial:
     best = np.sort(test.gains_R.reshape(questions, ROWS), axis=1)[:, ::-1]
     ideal = np.zeros((questions, 10))
     ideal[:, : min(10, ROWS)] = best[:, :10]
-    return Trial(rows(120, 1), rows(40, 2), test, ideal)
+    half = np.arange(questions) < questions // 2
+    return Trial(rows(120, 1), rows(40, 2), test, ideal, {"new": half, "returning": ~half})
 
 
 def encoder_trial(items: int, length: int, questions: int = 50) -> EncoderTrial:

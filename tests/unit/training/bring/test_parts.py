@@ -119,7 +119,9 @@ def test_figures_of_the_part_that_was_replaced_are_not_carried_on(parent: Parent
     figures = bring(parent, of_xgboost()).manifest.metrics
 
     assert figures["encoder_ndcg_at_10"] == 0.2
-    assert "rank_segment_new_ndcg_at_10" not in figures
+    both = [figures[f"rank_segment_{name}_ndcg_at_10"] for name in ("new", "returning")]
+    assert 0.9 not in both  # measured anew, over halves of the questions
+    assert sum(both) / 2 == pytest.approx(figures["rank_ranker_ndcg_at_10"])
     assert figures["ranker_lead"] != 0.5
 
 
@@ -256,6 +258,7 @@ def test_a_trial_is_kept_whole(tmp_path: Path) -> None:
         np.testing.assert_array_equal(mine.features_RF, theirs.features_RF)
         np.testing.assert_array_equal(mine.question_R, theirs.question_R)
     np.testing.assert_array_equal(kept.ideal_QK, TRIAL.ideal_QK)
+    np.testing.assert_array_equal(kept.segments["new"], TRIAL.segments["new"])
 
     asked = encoder_trial(20, 5)
     asked.save(tmp_path / "trial")
