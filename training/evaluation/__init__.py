@@ -1,0 +1,1 @@
+"""One definition of each metric, with formula, edge cases and source; and the report of a run."""

@@ -1,0 +1,121 @@
+"""How well lists are ranked, defined once; full ranking always, never a sample of negatives.
+
+Nothing here averages over questions without a target: they are NaN, and callers leave them out
+and say how many remain (what papers do differs, Tamm et al. 2021).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+# Axes: Q questions (customer and instant), I items, K places in the list, best first.
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+def recall_at_k(gains_QK: Floats, targets_Q: npt.NDArray[np.int64], k: int) -> Floats:
+    """Share of each question's targets that stand in the first k places.
+
+    gains_QK holds the gain of the item at each place, best place first, 0 for an item that
+    is no target. NaN where a question has no target. With more than k targets the most that
+    can be reached is k / targets (the divisor is not cut to k).
+    """
+    hits = (gains_QK[:, :k] > 0).sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(targets_Q > 0, hits / targets_Q, np.nan)
+
+
+def ndcg_at_k(gains_QK: Floats, ideal_QK: Floats, k: int) -> Floats:
+    """Discounted gain of the first k places over that of the best order possible.
+
+    DCG = sum of gain / log2(place + 1), places from 1 (Järvelin and Kekäläinen 2002, gains
+    linear). ideal_QK holds the gains of all of a question's targets, largest first, padded
+    with 0: targets that retrieval missed count in the ideal. NaN where there is no target.
+    With a single target of gain 1 this is 1 / log2(place + 1).
+    """
+    best = _dcg(ideal_QK[:, :k])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(best > 0, _dcg(gains_QK[:, :k]) / best, np.nan)
+
+
+def precision_at_k(gains_QK: Floats, targets_Q: Ints, k: int) -> Floats:
+    """Share of the first k places that hold a target; a list shorter than k is divided by k.
+
+    NaN where a question has no target.
+    """
+    return _asked((gains_QK[:, :k] > 0).sum(axis=1) / k, targets_Q)
+
+
+def hit_at_k(gains_QK: Floats, targets_Q: Ints, k: int) -> Floats:
+    """1 where any of the first k places holds a target, else 0: the papers' hit rate.
+
+    With one target a question it equals recall. NaN where a question has no target.
+    """
+    return _asked((gains_QK[:, :k] > 0).any(axis=1).astype(np.float64), targets_Q)
+
+
+def reciprocal_rank_at_k(gains_QK: Floats, targets_Q: Ints, k: int) -> Floats:
+    """1 / place of the first target within k places, 0 without one (MRR is the mean).
+
+    NaN where a question has no target (Voorhees 1999).
+    """
+    hits_QK = gains_QK[:, :k] > 0
+    if not hits_QK.shape[1]:
+        return _asked(np.zeros(len(gains_QK)), targets_Q)
+    return _asked(np.where(hits_QK.any(axis=1), 1.0 / (hits_QK.argmax(axis=1) + 1), 0.0), targets_Q)
+
+
+def average_precision_at_k(gains_QK: Floats, targets_Q: Ints, k: int) -> Floats:
+    """Precision at the place of each target found within k, summed, over all targets.
+
+    MAP@k is the mean. As in trec_eval's map_cut the divisor is the number of targets, not cut
+    to k: more than k targets cannot reach 1. NaN where a question has no target.
+    """
+    hits_QK = gains_QK[:, :k] > 0
+    places_K = np.arange(1, hits_QK.shape[1] + 1)
+    precision_QK = np.cumsum(hits_QK, axis=1) / places_K
+    return _asked((precision_QK * hits_QK).sum(axis=1) / np.maximum(targets_Q, 1), targets_Q)
+
+
+def first_places(scores_QI: npt.NDArray[np.float32], k: int) -> Ints:
+    """(Q, K): the k best item rows of each question, ties by row, -1 where fewer compete.
+
+    Items scored -inf do not compete. K is k, or the number of items if that is less.
+    """
+    width = min(k, scores_QI.shape[1])
+    order_QK = np.argsort(-scores_QI, axis=1, kind="stable")[:, :width]
+    competing_QK = ~np.isneginf(np.take_along_axis(scores_QI, order_QK, axis=1))
+    return np.where(competing_QK, order_QK, -1).astype(np.int64)
+
+
+def ranks_of_targets(
+    scores_QI: npt.NDArray[np.float32], targets_Q: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """The place (from 1) of each question's single target among all items.
+
+    Items scored -inf do not compete. Ties count half against the target, rounded up, so a
+    model that gives every item the same score stands in the middle, not first.
+    """
+    own_Q1 = np.take_along_axis(scores_QI, targets_Q[:, None], axis=1)
+    better_Q = (scores_QI > own_Q1).sum(axis=1)
+    tied_Q = (scores_QI == own_Q1).sum(axis=1) - 1
+    place_Q = 1 + better_Q + (tied_Q + 1) // 2
+    return np.where(np.isneginf(own_Q1[:, 0]), scores_QI.shape[1], place_Q).astype(np.int64)
+
+
+def single_target(ranks_Q: npt.NDArray[np.int64], k: int) -> tuple[float, float]:
+    """(recall@k, NDCG@k) when every question has one target; NaN, NaN without questions."""
+    if len(ranks_Q) == 0:
+        return float("nan"), float("nan")
+    found_Q = ranks_Q <= k
+    return float(found_Q.mean()), float(np.where(found_Q, 1.0 / np.log2(ranks_Q + 1), 0.0).mean())
+
+
+def _asked(values_Q: Floats, targets_Q: Ints) -> Floats:
+    return np.where(targets_Q > 0, values_Q, np.nan)
+
+
+def _dcg(gains_QK: Floats) -> Floats:
+    discounts_K = 1.0 / np.log2(np.arange(2, gains_QK.shape[1] + 2))
+    return np.asarray(gains_QK @ discounts_K, dtype=np.float64)
