@@ -23,6 +23,8 @@ def reasons_for(
     """
     sources = option.candidate.ranks
     reasons: list[Reason] = []
+    if "arrivals" in sources:
+        reasons.append(Reason("new_arrival", "Just arrived", "新品上架"))
     if option.item_id in viewed:
         reasons.append(Reason("viewed_before", "You looked at this recently", "您最近看过"))
     if option.nearest_item_id is not None and (
@@ -36,12 +38,28 @@ def reasons_for(
                 option.nearest_item_id,
             )
         )
+    if "covisit" in sources:
+        reasons.append(
+            Reason(
+                "others_also",
+                "Others who looked at the same also went for this",
+                "看过同款的顾客也看了",
+            )
+        )
     if option.category and interests.get(option.category, 0.0) >= INTEREST_FROM:
         reasons.append(
             Reason(
                 "category_interest",
                 f"You often look at {option.category}",
                 f"您常看{option.category}",
+            )
+        )
+    if "content" in sources and not reasons:
+        reasons.append(
+            Reason(
+                "like_your_taste",
+                "Of the kind and price that you look at",
+                "品类和价位与您常看的相近",
             )
         )
     if "popular" in sources or not reasons:

@@ -96,7 +96,7 @@ class Arrivals:
 
     def nearest(self, taste_D: FloatD | None, at_most: int) -> list[tuple[int, float]]:
         """(item row, cosine), nearest first, ties newest first; without a taste all count 0."""
-        if taste_D is None:
+        if taste_D is None or not self.rows:
             return [(row, 0.0) for row in self.rows[:at_most]]
         cosine_N = self.units_ND @ taste_D
         order = np.argsort(-cosine_N, kind="stable")[:at_most]

@@ -6,8 +6,10 @@ import json
 import shutil
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from nearline.contracts import bundle as contract
@@ -43,6 +45,8 @@ def test_a_stage_loads_only_its_part(bundle_folder: Path) -> None:
         contract.ENCODER,
         contract.INDEX,
         contract.ITEMS,
+        contract.COVISITS,
+        contract.CONTENT,
         contract.RANKER_FILES[contract.RankerFormat.XGBOOST],
         "churn_14d.ubj",
     ],
@@ -73,6 +77,62 @@ def test_features_that_this_code_does_not_know_are_refused_by_name(copy: Path) -
 
     with pytest.raises(BundleRefused, match="moon_phase"):
         load(copy, "1")
+
+
+@pytest.mark.parametrize(
+    ("array", "change", "why"),
+    [
+        ("browsed_items", lambda found: found[:-1], "for 60 items"),
+        ("carted_items", lambda found: found + 60, "point outside"),
+        ("bought_items", lambda found: found.astype(np.int64), "are int64"),
+        ("bought_weights", lambda weights: weights * np.float32(np.nan), "not finite"),
+        ("carted_weights", None, "no table 'carted'"),
+    ],
+)
+def test_covisits_that_do_not_fit_the_items_are_refused(
+    tiny: ModuleType, copy: Path, array: str, change: Any, why: str
+) -> None:
+    with np.load(copy / contract.COVISITS) as held:
+        arrays = dict(held)
+    if change is None:
+        del arrays[array]
+    else:
+        arrays[array] = change(arrays[array])
+    np.savez(copy / contract.COVISITS, allow_pickle=False, **arrays)
+
+    with pytest.raises(BundleRefused, match=why):
+        load(resealed(tiny, copy), "1")
+
+
+def test_a_content_table_of_other_vectors_is_refused(tiny: ModuleType, copy: Path) -> None:
+    table = json.loads((copy / contract.CONTENT).read_text())
+    table["categories"]["c0"] = [1.0]
+    (copy / contract.CONTENT).write_text(json.dumps(table))
+
+    with pytest.raises(BundleRefused, match=r"vectors of \[1, 8\]"):
+        load(resealed(tiny, copy), "1")
+
+
+def test_a_bundle_without_covisits_and_content_serves_without_those_sources(
+    tiny: ModuleType, copy: Path
+) -> None:
+    (copy / contract.COVISITS).unlink()
+    (copy / contract.CONTENT).unlink()
+
+    finder = load(resealed(tiny, copy), "1").finder
+
+    assert finder is not None
+    assert finder.sources.covisits is None
+    assert finder.sources.contents is None
+
+
+def resealed(tiny: ModuleType, folder: Path) -> Path:
+    """The bundle sealed again over files that were changed."""
+    specs = msgspec.json.decode(
+        (folder / contract.MANIFEST).read_bytes(), type=contract.Manifest
+    ).scores
+    (folder / contract.MANIFEST).unlink()
+    return Path(tiny.seal(folder, specs))
 
 
 def test_an_encoder_that_answers_nonsense_is_refused(tiny: ModuleType, tmp_path: Path) -> None:
