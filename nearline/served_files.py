@@ -8,6 +8,7 @@ answer once. Whoever reads archives first, so nothing depends on a process that 
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,18 @@ def read(root: Path, after_us: int = -1, until_us: int | None = None) -> Iterato
                 if in_time and row["response_id"] not in seen:
                     seen.add(row["response_id"])
                     yield _record(row)
+
+
+def prune(root: Path, before_us: int) -> int:
+    """Remove the days that ended before an instant; return how many. They hold personal data."""
+    old = [
+        folder
+        for folder in root.glob("day=*")
+        if folder.name.removeprefix("day=") < f"{utc(max(before_us, 0)):%Y-%m-%d}"
+    ]
+    for folder in old:
+        shutil.rmtree(folder)
+    return len(old)
 
 
 def _record(row: dict[str, Any]) -> Served:

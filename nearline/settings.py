@@ -43,6 +43,8 @@ class Settings:
     """Share of customers whom the challenger answers, 0 to 1; who asks for it gets it anyway."""
     served_sample: float = 0.01
     """Share of answers whose feature vectors are kept, 0 to 1 (`nearline skew`)."""
+    served_days: float = 30.0
+    """How long they are kept."""
     log_retention_days: float = 7.0
     """How long the log keeps events that history holds already."""
 

@@ -22,13 +22,16 @@ from ingestion.worker.app import (
     wait_out,
 )
 from ingestion.worker.lease import Leases, this_process
+from nearline import served_files
 from nearline.clock import SystemClock
 from nearline.log import claim_partitions
 from nearline.settings import Settings
+from nearline.transforms.buckets import DAY_US
 
 JOB = "history"
 _BLOCK_MS = 1_000
 _TIDY_EVERY_S = 3_600.0
+_SERVED_EVERY_S = 30.0
 
 _logger = logging.getLogger(__name__)
 
@@ -59,12 +62,15 @@ def run(settings: Settings, *, once: bool) -> None:
     gc.freeze()
     tell = Turns(leases, settings.partitions, "history")
     block_ms = None if once else max(1, min(_BLOCK_MS, int(settings.history_flush_s * 1_000)))
-    tidy_due_s = 0.0
+    tidy_due_s = served_due_s = 0.0
     try:
         while not stop.is_set():
             try:
                 read = archive.step(block_ms)
                 tell()
+                if 0 in leases.held and time.monotonic() >= served_due_s:  # One writer does it.
+                    served_due_s = time.monotonic() + _SERVED_EVERY_S
+                    served_files.archive(client, settings.served)
                 if once and not read and not leases.others:
                     break
                 if not leases.held:
@@ -74,6 +80,8 @@ def run(settings: Settings, *, once: bool) -> None:
                     archive.trim()
                     parts = merge_closed_days(settings.history, clock.now_us(), leases.tend)
                     metrics.merged.inc(parts)
+                    kept_us = int(settings.served_days * DAY_US)
+                    served_files.prune(settings.served, clock.now_us() - kept_us)
             except (redis.RedisError, OSError) as error:
                 archive.start_over()
                 wait_out(error, stop)

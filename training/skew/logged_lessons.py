@@ -1,0 +1,132 @@
+"""The ranker's lessons out of what it really saw: logged vectors, and what was done after them.
+
+A logged vector needs no recomputation and holds what production alone knows: the scores and ranks
+that the serving bundle gave, the stock of new arrivals, the delay of the moment. That bundle was
+made before the answer, so it had not learnt what came after. Where the sample is too small,
+recomputed questions fill up (`Rows.and_then`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from nearline.served import FEATURES_HASH, Served
+from nearline.transforms.buckets import HOUR_US
+from nearline.transforms.ranking import RANKER_FEATURES
+from training.datasets import Dataset
+from training.label_points import gains_of
+from training.leaks import check_labels
+from training.ranking_rows import Rows
+
+# Axes: C candidates kept, F ranker features, Q questions.
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One answer's rows with the gains of what was met within the window after it."""
+
+    as_of_us: int
+    customer: int
+    features_CF: npt.NDArray[np.float32]
+    gains_C: npt.NDArray[np.int64]
+
+
+@dataclass
+class Logged:
+    """Lessons in the order of time, and how many records taught nothing, by the reason."""
+
+    lessons: list[Lesson] = field(default_factory=list)
+    other_features: int = 0  # logged by code with other features
+    unreadable: int = 0
+    unanswered: int = 0  # nothing of the list was met after it, or all of it, or nobody is known
+    over_limit: int = 0  # of customers with many answers
+
+    def told(self) -> str:
+        """How many there are, for a journal."""
+        return (
+            f"{len(self.lessons)} lessons from logged vectors ({self.unanswered} answers taught "
+            f"nothing, {self.over_limit} were one customer's too many, {self.other_features} have "
+            f"other features, {self.unreadable} another shape)"
+        )
+
+
+def lessons_from_log(
+    records: Iterable[Served],
+    dataset: Dataset,
+    after_us: int,
+    until_us: int,
+    *,
+    hours: float,
+    negatives: int,
+    per_customer: int,
+    seed: int,
+) -> Logged:
+    """Lessons of answers in (after_us, until_us] whose window has ended by then.
+
+    `records` as `nearline.served_files.read` gives them. Gains are those of `label_points`: the
+    highest kind of what occurred strictly after the answer, within `hours`. Every hit is kept and
+    at most `negatives` misses; a list without either has no order to teach.
+    """
+    window_us = int(hours * HOUR_US)
+    data, index_of = dataset.interactions, dataset.items.index_of
+    row_of = {who: row for row, who in enumerate(dataset.customer_ids)}
+    ranges = {customer: (start, end) for customer, start, end in data.ranges()}
+    generator = np.random.default_rng(seed)
+    taken: dict[int, int] = {}
+    found = Logged()
+    for record in records:
+        if not after_us < record.as_of_us <= until_us - window_us:
+            continue
+        if record.features_hash != FEATURES_HASH:
+            found.other_features += 1
+            continue
+        try:
+            rows_CF = record.matrix()
+        except ValueError:
+            found.unreadable += 1
+            continue
+        customer = row_of.get(record.customer_id, -1)
+        start, end = ranges.get(customer, (0, 0))
+        occurred = data.occurred_at_us[start:end]
+        first = start + int(np.searchsorted(occurred, record.as_of_us, side="right"))
+        last = start + int(np.searchsorted(occurred, record.as_of_us + window_us, side="right"))
+        gains = gains_of(data.item[first:last], data.kind[first:last])
+        gains_C = np.array([gains.get(index_of.get(one, -1), 0) for one in record.item_ids])
+        hit_C = gains_C > 0
+        if not hit_C.any() or hit_C.all():
+            found.unanswered += 1
+            continue
+        if taken.get(customer, 0) == per_customer:
+            found.over_limit += 1
+            continue
+        taken[customer] = taken.get(customer, 0) + 1
+        check_labels(
+            np.array([record.as_of_us]), data.occurred_at_us[first : first + 1], "logged answers"
+        )
+        missed = np.flatnonzero(~hit_C)
+        if len(missed) > negatives:
+            missed = generator.choice(missed, negatives, replace=False)
+        kept = np.sort(np.concatenate([np.flatnonzero(hit_C), missed]))
+        found.lessons.append(
+            Lesson(record.as_of_us, customer, rows_CF[kept], gains_C[kept].astype(np.int64))
+        )
+    found.lessons.sort(key=lambda lesson: (lesson.as_of_us, lesson.customer))
+    return found
+
+
+def rows_of(lessons: Sequence[Lesson]) -> Rows:
+    """The lessons laid end to end, as `training.ranking_rows.rows_of` lays recomputed ones."""
+    return Rows(
+        np.concatenate(
+            [
+                np.zeros((0, len(RANKER_FEATURES)), np.float32),
+                *(one.features_CF for one in lessons),
+            ]
+        ),
+        np.concatenate([np.zeros(0, np.int64), *(one.gains_C for one in lessons)]),
+        np.repeat(np.arange(len(lessons)), [len(one.gains_C) for one in lessons]),
+    )
