@@ -15,8 +15,10 @@ from nearline import registry
 from nearline.contracts.bundle import (
     CHALLENGER,
     CHAMPION,
+    LIFETIME,
     PREVIOUS,
     BundleRefused,
+    Task,
     digests_of,
     verify,
 )
@@ -56,10 +58,14 @@ def test_a_run_registers_one_verified_bundle_as_challenger(
     assert manifest.items == 40
     assert manifest.encoder.history_length == 20
     assert manifest.ranker_features == list(RANKER_FEATURES)
-    assert [(spec.name, spec.horizon_days) for spec in manifest.scores] == [
-        ("churn_7d", 7),
-        ("churn_14d", 14),
+    # No event of this shop states a category, so no demand can be asked about.
+    assert [(spec.name, spec.task, spec.active_days) for spec in manifest.scores] == [
+        ("churn_7d", Task.CHURN, 30),
+        ("churn_14d", Task.CHURN, 30),
+        ("repurchase_7d", Task.REPURCHASE, 30),
     ]
+    assert any("category_demand_7d" in sentence for sentence in trained.left_out)
+    assert json.loads((fetched / LIFETIME).read_text())["bg_nbd"]["r"] > 0
     assert manifest.data_from.startswith("2025-10-09")
     assert manifest.metrics["encoder_ndcg_at_10"] == trained.metrics["encoder_ndcg_at_10"]
     assert "| encoder |" in (fetched / "card.md").read_text()
