@@ -7,7 +7,7 @@ revisit source's business; learning it too would teach the encoder to repeat its
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,7 @@ class Questions:
     targets_W: Ints
     asked_at_us: Ints
     seen: tuple[Ints, ...]  # item rows met before the instant: they do not compete
+    customer_W: Ints = field(default_factory=lambda: np.zeros(0, np.int64))  # rows; may be untold
 
     def __len__(self) -> int:
         return len(self.targets_W)
@@ -51,7 +52,7 @@ class Questions:
             np.take_along_axis(np.where(kept_WL, rows, 0), order_WL, axis=1)
             for rows in (self.items_WL, self.kinds_WL)
         )
-        return Questions(items, kinds, self.targets_W, self.asked_at_us, self.seen)
+        return replace(self, items_WL=items, kinds_WL=kinds)
 
     def chunks(self, size: int) -> Iterator[Questions]:
         """The same questions, a few at a time."""
@@ -63,6 +64,7 @@ class Questions:
                 self.targets_W[part],
                 self.asked_at_us[part],
                 self.seen[part],
+                self.customer_W[part],
             )
 
 
@@ -150,6 +152,7 @@ def questions(
         interactions.item[places],
         at_us[places],
         tuple(np.unique(interactions.item[start:before]) for _, start, before in found),
+        interactions.customer[places],
     )
 
 

@@ -12,9 +12,8 @@ from scipy import sparse
 
 from nearline.contracts.event import Kind
 from nearline.transforms.buckets import DAY_US
-from training.baselines.scorer import Scorer, Scores, history_matrix
+from training.baselines.scorer import Scorer, answers
 from training.datasets import Interactions
-from training.sequences import Questions
 
 # Axes: Q questions, B baskets, I items.
 
@@ -102,8 +101,4 @@ def association(interactions: Interactions, items: int, decay: float = 0.8) -> S
         shape=(items, items),
     )
 
-    def scores(questions: Questions) -> Scores:
-        history_QI = history_matrix(questions, items, decay)
-        return np.asarray((history_QI @ confidence_II).todense(), dtype=np.float32)
-
-    return scores
+    return answers(confidence_II, items, decay)

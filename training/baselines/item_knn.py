@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from training.baselines.scorer import Scorer, Scores, history_matrix, met_matrix
+from training.baselines.scorer import Scorer, answers, met_matrix
 from training.datasets import Interactions
-from training.sequences import Questions
 
 # Axes: Q questions, C customers, I items.
 
@@ -32,8 +31,4 @@ def item_knn(
         dtype=np.float32,
     )
 
-    def scores(questions: Questions) -> Scores:
-        history_QI = history_matrix(questions, items, decay)
-        return np.asarray((history_QI @ similar_II).todense(), dtype=np.float32)
-
-    return scores
+    return answers(similar_II, items, decay)

@@ -17,12 +17,14 @@ from training.sequences import Questions
 Scores = npt.NDArray[np.float32]
 Scorer = Callable[[Questions], Scores]  # (Q, I), a new array each time: higher is better
 
-_CHUNK = 256
+CHUNK = 256  # Questions whose scores of all items are held at once.
+_DENSE = 0.1  # Share of filled cells from which a full matrix answers faster than a sparse one
+_DENSE_ITEMS = 10_000  # and the most items for which it is kept full.
 
 
 def ranks(questions: Questions, scorer: Scorer) -> npt.NDArray[np.int64]:
     """The place of each question's target among all items that its customer has not met."""
-    parts = questions.chunks(_CHUNK)
+    parts = questions.chunks(CHUNK)
     found = (ranks_of_targets(competing(part, scorer), part.targets_W) for part in parts)
     return np.concatenate([np.zeros(0, np.int64), *found])
 
@@ -67,6 +69,20 @@ def history_matrix(questions: Questions, items: int, decay: float = 1.0) -> Any:
         (decay_L[places], (rows, questions.items_WL[rows, places] - 1)),
         shape=(len(questions), items),
     )
+
+
+def answers(links_II: Any, items: int, decay: float) -> Scorer:
+    """Each history's items speak for the items that `links_II` (sparse) leads to."""
+    filled = links_II.nnz / max(items * items, 1)
+    if filled > _DENSE and items <= _DENSE_ITEMS:
+        links_II = links_II.toarray()
+
+    def scores(questions: Questions) -> Scores:
+        found_QI = history_matrix(questions, items, decay) @ links_II
+        dense_QI = found_QI.toarray() if sparse.issparse(found_QI) else found_QI
+        return np.asarray(dense_QI, np.float32)
+
+    return scores
 
 
 def met_matrix(interactions: Interactions, items: int) -> Any:

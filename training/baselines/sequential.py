@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from training.baselines.scorer import Scorer, Scores, history_matrix
+from training.baselines.scorer import Scorer, answers
 from training.datasets import Interactions
-from training.sequences import Questions, pairs_apart
+from training.sequences import pairs_apart
 
 # Axes: Q questions, I items.
 
@@ -52,11 +52,7 @@ def sequential_rules(
     met_I = np.maximum(np.bincount(interactions.item, minlength=items), 1).astype(np.float32)
     rules_II = _weighed(rules_II, met_I, weight)
 
-    def scores(questions: Questions) -> Scores:
-        history_QI = history_matrix(questions, items, decay)
-        return np.asarray((history_QI @ rules_II).todense(), dtype=np.float32)
-
-    return scores
+    return answers(rules_II, items, decay)
 
 
 def _weighed(rules_II: Any, met_I: npt.NDArray[np.float32], weight: Weight) -> Any:

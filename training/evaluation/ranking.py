@@ -79,14 +79,21 @@ def average_precision_at_k(gains_QK: Floats, targets_Q: Ints, k: int) -> Floats:
 
 
 def first_places(scores_QI: npt.NDArray[np.float32], k: int) -> Ints:
-    """(Q, K): the k best item rows of each question, ties by row, -1 where fewer compete.
+    """(Q, K): the k best item rows of each question, -1 where fewer compete.
 
-    Items scored -inf do not compete. K is k, or the number of items if that is less.
+    Items scored -inf do not compete. Equal scores stand by row; which of them take the last
+    places is the same each time, but no rule. K is k, or the number of items if that is less.
     """
     width = min(k, scores_QI.shape[1])
-    order_QK = np.argsort(-scores_QI, axis=1, kind="stable")[:, :width]
-    competing_QK = ~np.isneginf(np.take_along_axis(scores_QI, order_QK, axis=1))
-    return np.where(competing_QK, order_QK, -1).astype(np.int64)
+    if width < scores_QI.shape[1]:  # A full sort of wide catalogues would cost most of the test.
+        rows_QK = np.sort(np.argpartition(-scores_QI, width - 1, axis=1)[:, :width], axis=1)
+    else:
+        rows_QK = np.tile(np.arange(width), (len(scores_QI), 1))
+    own_QK = np.take_along_axis(scores_QI, rows_QK, axis=1)
+    order_QK = np.argsort(-own_QK, axis=1, kind="stable")
+    competing_QK = ~np.isneginf(np.take_along_axis(own_QK, order_QK, axis=1))
+    best_QK = np.take_along_axis(rows_QK, order_QK, axis=1)
+    return np.where(competing_QK, best_QK, -1).astype(np.int64)
 
 
 def ranks_of_targets(

@@ -70,11 +70,13 @@ def run(place: Place, watch: Watch) -> list[Comparison]:
             statistics=sizes,
             metrics=METRICS,
             rows=(ours, *found),
-            gates=(simple.above_the_best(MODEL, found, "ndcg_at_10"),),
+            # So few questions decide nothing: a gate here would be met or missed by chance.
+            gates=(replace(simple.above_the_best(MODEL, found, "ndcg_at_10"), stretch=True),),
             remarks=(
-                "No published row: papers split this file in other ways. Most customers of this "
-                "file rated all their films within an hour, so few have a history when the "
-                "instant comes.",
+                "No published row: papers split this file in other ways. Few customers had rated "
+                f"before the instant and rated after it: with {len(test)} questions one hit is "
+                f"worth {1 / len(test):.4f} of recall, and models closer than a few hits are "
+                "alike.",
             ),
             seconds=seconds,
             seed=SEED,

@@ -67,7 +67,7 @@ def rows(
 
 def above_the_best(model: str, simple: list[Row], metric: str) -> Gate:
     """The bar that every neural model must clear: the best simple one of the same run."""
-    return Gate(model, metric, max(row.figures[metric] for row in simple))
+    return Gate(model, metric, round(max(row.figures[metric] for row in simple), 4))
 
 
 def without_last(data: Interactions) -> Interactions:
