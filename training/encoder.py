@@ -7,7 +7,7 @@ where it was.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -54,21 +54,28 @@ def fit(
     checkpoint: Path,
     report: Report,
     content: ItemContent | None = None,
+    network: Mapping[str, torch.Tensor] | None = None,
 ) -> Encoder:
     """Return the encoder of the best epoch by validation NDCG@10, full ranking.
 
-    Item vectors begin at `start` (I, D), row = item_index. `report` gets epoch, loss,
-    ndcg_at_10 and recall_at_20 after each epoch. With no validation questions it runs all
-    epochs and keeps the last. A checkpoint at the given path is taken up; the caller names it
-    after the data and the configuration.
+    Item vectors begin at `start` (I, D), row = item_index. With `network`, the rest begins
+    there as well (see `warm_start`), and that beginning is a candidate too. `report` gets
+    epoch, loss, ndcg_at_10 and recall_at_20 after each epoch. With no validation questions it
+    runs all epochs and keeps the last. A checkpoint at the given path is taken up; the caller
+    names it after the data and the configuration.
     """
     device = _device()
     torch.manual_seed(seed)
     model = Encoder(items, config, content).to(device)
     _describe(model, start)
+    if network is not None:
+        model.load_state_dict(network, strict=False)
     _put(model, start)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     progress = _taken_up(checkpoint, model, optimizer)
+    if network is not None and progress.epoch == 0 and len(validation):
+        progress.best_ndcg = single_target(ranks(validation, scorer(model)), 10)[1]
+        progress.best = copy.deepcopy(model.state_dict())
     lessons = windows(interactions, config.history_length, repeats=config.repeats)
     warm = np.unique(interactions.item) + 1
     while (
@@ -246,7 +253,7 @@ def _taken_up(path: Path, model: Encoder, optimizer: torch.optim.Optimizer) -> _
         return _Progress()
     try:
         held = torch.load(path, map_location=_device(), weights_only=True)
-    except (RuntimeError, EOFError, ValueError, UnpicklingError):
+    except (RuntimeError, EOFError, ValueError, LookupError, UnpicklingError):
         return _Progress()  # A damaged file costs the epochs in it, and nothing else.
     model.load_state_dict(held["model"])
     optimizer.load_state_dict(held["optimizer"])

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nearline.say import say
-from training import baselines, encoder
-from training.config import TrainingConfig
-from training.datasets import Dataset, NotEnoughHistory, Split
+from training import encoder, warm_start
+from training.config import EncoderConfig, TrainingConfig
+from training.datasets import Dataset, Interactions, NotEnoughHistory, Split
 from training.encoder_content import ItemContent
 from training.encoder_model import Encoder
 from training.encoder_trial import EncoderTrial
+from training.evaluation import retrieval_trial
 from training.journal import Journal, Watch
-from training.metrics import single_target
 from training.neighbours import start_vectors
 from training.sequences import Questions, questions, windows
 
@@ -35,6 +35,7 @@ class Encoders:
     first: Encoder  # A: up to T1, what the ranker learns with
     judged: Encoder  # B: A refitted up to T2
     served: Encoder  # B's successor, refitted up to the end
+    parent: str = ""  # version whose A the first began with; empty when it began from nothing
 
 
 def fingerprint(dataset: Dataset, config: TrainingConfig) -> str:
@@ -57,8 +58,9 @@ def learn(
     checkpoints: Path,
     watch: Watch,
     journal: Journal,
+    line: warm_start.Line | None = None,
 ) -> Encoders:
-    """Learn, refit twice, and judge B beside the simple models."""
+    """Learn, refit twice, and judge B beside the simple models; begins with `line` if it can."""
     data, items, shape = dataset.interactions, len(dataset.items), config.encoder
     train = data.until(parts.train_until_us)
     if not len(windows(train, shape.history_length)):
@@ -66,6 +68,10 @@ def learn(
             "no customer in its first part met two items one after the other",
             "Let it grow, or check that item ids and consent are sent.",
         )
+    content = ItemContent.of(dataset.categories, dataset.prices_cents)
+    warm = _warm(line, dataset, train, parts.train_until_us, shape, content, watch)
+    if warm:
+        shape = replace(shape, max_epochs=shape.warm_epochs, patience=shape.warm_patience)
     watch.stage(say("encoder", "序列模型"), shape.max_epochs)
 
     def on_epoch(figures: dict[str, float]) -> None:
@@ -80,19 +86,44 @@ def learn(
         items,
         _questions(data, parts.train_until_us, parts.validate_until_us, config, test=False),
         shape,
-        start=start_vectors(train, items, shape.dimension, config.seed),
+        start=warm.vectors_ID
+        if warm
+        else start_vectors(train, items, shape.dimension, config.seed),
         seed=config.seed,
-        checkpoint=_checkpoint(checkpoints, fingerprint(dataset, config)),
+        checkpoint=_checkpoint(
+            checkpoints, fingerprint(dataset, config) + (f"-{warm.parent}" if warm else "")
+        ),
         report=on_epoch,
-        content=ItemContent.of(dataset.categories, dataset.prices_cents),
+        content=content,
+        network=warm.network if warm else None,
     )
+    warm_start.keep(checkpoints, first, dataset, parts.train_until_us, shape, warm)
     watch.stage(say("encoder: newer events", "序列模型：加入新事件"), 2)
     judged = _refitted(first, dataset, parts.train_until_us, parts.validate_until_us, config)
     watch.step()
     served = _refitted(judged, dataset, parts.validate_until_us, dataset.to_us, config)
     watch.step()
     _judge_retrieval(judged, dataset, parts, config, watch, journal)
-    return Encoders(first, judged, served)
+    return Encoders(first, judged, served, warm.parent if warm else "")
+
+
+def _warm(
+    line: warm_start.Line | None,
+    dataset: Dataset,
+    train: Interactions,
+    until_us: int,
+    shape: EncoderConfig,
+    content: ItemContent | None,
+    watch: Watch,
+) -> warm_start.Warm | None:
+    """Where to begin; None for nothing, with the reason told."""
+    if line is None:
+        return None
+    try:
+        return warm_start.begin(line, dataset, train, until_us, shape, content)
+    except warm_start.CannotBegin as why:
+        watch.tell(say(f"The encoder begins from nothing: {why}.", f"编码器从头训练：{why}。"))
+        return None
 
 
 def _refitted(
@@ -115,25 +146,11 @@ def _judge_retrieval(
     watch: Watch,
     journal: Journal,
 ) -> None:
-    data, items = dataset.interactions, len(dataset.items)
-    test = _questions(data, parts.validate_until_us, parts.test_until_us, config, test=True)
-    past, known_I = data.until(parts.validate_until_us), dataset.known_by(parts.validate_until_us)
-    journal.metrics["test_questions_of_new_items"] = float((~known_I[test.targets_W]).sum())
-    rivals = {
-        "encoder": baselines.knowing(encoder.scorer(model), known_I),
-        "rules": baselines.knowing(baselines.sequential_rules(past, items), known_I),
-        "popularity": baselines.knowing(baselines.popularity(past, items), known_I),
-        "popularity_7d": baselines.recent_popularity(data, items, 7.0),
-    }
-    watch.stage(say("encoder against simple rules", "与简单方法比较"), len(rivals))
-    journal.metrics["test_questions"] = float(len(test))
-    for name, scorer in rivals.items():
-        places = baselines.ranks(test, scorer)
-        if name == "encoder":
-            journal.encoder_trial = EncoderTrial(test, known_I, places, parts.validate_until_us)
-        recall, ndcg = single_target(places, 20)[0], single_target(places, 10)[1]
-        journal.metrics |= {f"{name}_recall_at_20": recall, f"{name}_ndcg_at_10": ndcg}
-        watch.step(note=f"{name} NDCG@10 {ndcg:.4f}")
+    learnt_until_us = parts.validate_until_us
+    test = _questions(dataset.interactions, learnt_until_us, parts.test_until_us, config, test=True)
+    asked = retrieval_trial.Asked(test, dataset, learnt_until_us, dataset.known_by(learnt_until_us))
+    places = retrieval_trial.judge(asked, encoder.scorer(model), config.seed, watch, journal)
+    journal.encoder_trial = EncoderTrial(test, asked.known_I, places, learnt_until_us)
 
 
 def _questions(

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from nearline import offline
 from nearline.clock import Clock, SystemClock
-from nearline.contracts.bundle import Lineage
+from nearline.contracts.bundle import CHAMPION, Lineage
 from nearline.say import say
 from nearline.settings import Settings
-from training import bundle, card, datasets, gate, lock, pipeline
+from training import bundle, card, datasets, gate, lock, pipeline, warm_start
 from training.config import TrainingConfig
+from training.leaks import GuardedStates
 from training.progress import Bars
 from training.states import FeastStates
 from training.tracking import HOME_TAG, Registry, Version
@@ -59,21 +60,24 @@ def run(settings: Settings, config: TrainingConfig, clock: Clock, bars: Bars) ->
     bars.stage(
         say("features, point in time", "特征（按时间点）"), offline.events_in(settings.history)
     )
-    states = FeastStates.open(settings, bars.step)
+    states = GuardedStates(FeastStates.open(settings, bars.step), dataset)
+    registry = Registry(settings.mlflow_uri, settings.mlflow_artifacts)
+    checkpoints = settings.home / "checkpoints"
     learnt, journal = pipeline.run(
         dataset,
         states,
         config,
-        checkpoints=settings.home / "checkpoints",
+        checkpoints=checkpoints,
         threads=threads,
         left_at_us=left_at_us(settings.truth),
         lineage=Lineage(recipe=config.name, history_fingerprint=fingerprint),
         watch=bars,
+        line=_line(registry, checkpoints) if config.warm_start else None,
     )
     bars.stage(say("bundle and registry", "打包与注册"), 2)
     now_us = clock.now_us()
     text = card.render(card.TEMPLATE.read_text(), dataset, config, journal, now_us)
-    with _workplace(settings.home / "checkpoints" / f"bundle-{os.getpid()}") as folder:
+    with _workplace(checkpoints / f"bundle-{os.getpid()}") as folder:
         manifest = bundle.write(folder, learnt, text, now_us)
         bars.step()
         version = Registry(settings.mlflow_uri, settings.mlflow_artifacts).register(
@@ -89,6 +93,7 @@ def run(settings: Settings, config: TrainingConfig, clock: Clock, bars: Bars) ->
                 HOME_TAG: mark_of(settings),
             },
         )
+    warm_start.number(checkpoints, version)
     bars.step(note=say(f"version {version}", f"版本 {version}"))
     return Trained(version, journal.metrics, journal.left_out)
 
@@ -99,6 +104,17 @@ def promote(registry: Registry, version: str, policy: Path, as_of_us: int | None
     Its data is old against `as_of_us` (`gate.newest_us` of a history), now where none is named.
     """
     return gate.promote(registry, version, policy, as_of_us or SystemClock().now_us())
+
+
+def _line(registry: Registry, checkpoints: Path) -> warm_start.Line | None:
+    """The champion's encoder A; of the version that it came from, where only parts are new."""
+    champion = registry.at(CHAMPION)
+    if champion is None:
+        return None
+    found = warm_start.find(checkpoints, champion.number)
+    if found is None:
+        found = warm_start.find(checkpoints, registry.manifest(champion).lineage.parent)
+    return found
 
 
 def mark_of(settings: Settings) -> str:

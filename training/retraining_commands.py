@@ -51,6 +51,14 @@ if TYPE_CHECKING:
 )
 @click.option("--force", is_flag=True, help=say("Train even without news.", "没有新数据也训练。"))
 @click.option(
+    "--cold",
+    is_flag=True,
+    help=say(
+        "Let the encoder begin from nothing, not where the champion's stood.",
+        "序列模型从头训练，不从线上模型继续。",
+    ),
+)
+@click.option(
     "--policy",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     default=None,
@@ -69,6 +77,7 @@ def retrain(
     recipe: str,
     quick: bool,
     force: bool,
+    cold: bool,
     policy: Path | None,
     status: bool,
     why: str,
@@ -83,15 +92,19 @@ def retrain(
         _show(settings)
     elif every:
         words = ["--recipe", recipe, *(["--policy", str(policy.absolute())] if policy else [])]
+        words += [word for word, on in (("--cold", cold), ("--force", force)) if on]
         _schedule(settings, every, at, words)
     elif at:
         raise PermanentError("--at says when a schedule runs: give --every, such as --every 24h")
     else:
-        _once(settings, recipe, policy, why or say("asked for", "手动"), force)
+        _once(settings, recipe, cold, policy, why or say("asked for", "手动"), force)
 
 
-def _once(settings: Settings, recipe: str, policy: Path | None, why: str, force: bool) -> None:
+def _once(
+    settings: Settings, recipe: str, cold: bool, policy: Path | None, why: str, force: bool
+) -> None:
     import os
+    from dataclasses import replace
 
     from rich.console import Console
 
@@ -111,7 +124,7 @@ def _once(settings: Settings, recipe: str, policy: Path | None, why: str, force:
             raise PermanentError(
                 f"there is no recipe {recipe!r}: choose one of {', '.join(recipes.RECIPES)}"
             )
-        config = recipes.RECIPES[recipe]()
+        config = replace(recipes.RECIPES[recipe](), warm_start=not cold)
         asked = retraining.Asked(config, policy or promotion.POLICY, why, force)
         with Bars(log) as bars:
             run = retraining.once(settings, asked, SystemClock(), bars)
