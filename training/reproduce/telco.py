@@ -41,7 +41,7 @@ def run(place: Place, watch: Watch) -> list[Comparison]:
         "share by contract": (Origin.SIMPLE, "of those who left, learnt per fold", _by_contract),
         "logistic regression": (Origin.SIMPLE, "one column a level, standardized", _logistic),
         "XGBoost, raw": (Origin.OURS, "depth 3, rate .05, 200 trees", _trees(place.threads)),
-        _OURS: (Origin.OURS, "the same, isotonic, cross-fitted", _calibrated(place.threads)),
+        _OURS: (Origin.OURS, "the same, calibrated, cross-fitted", _calibrated(place.threads)),
         "XGBoost, scale_pos_weight": (
             Origin.OURS,
             "a trap: the order stays, the probabilities are ruined",
