@@ -32,6 +32,11 @@ class Journal:
     left_out: list[str] = field(default_factory=list)
     trial: Trial | None = None  # the ranker's lessons and test, for rankers that are brought
     encoder_trial: EncoderTrial | None = None  # the encoder's test, likewise
+    retrieval: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Of the encoder and each simple model by name: accuracy, coverage, diversity, novelty."""
+    segments: dict[str, dict[str, float]] = field(default_factory=dict)
+    """By group of questions: how many, and NDCG@10 of the encoder and the best simple model."""
+    report_html: str = ""  # the run's report for the browser; empty when none was made
     curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     """Of each score by its name, what plots need: `chance` stated and share `seen` by bin of
     calibration; and over `alert_rate`, `recall` and `precision`. Lists of equal length in pairs."""

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from nearline.bench.machine import Machine
 from nearline.clock import utc
 from nearline.transforms.ranking import SOURCES
+from training.report import FINDERS
 from training.tracking import Version
 
-_FINDERS = ("encoder", "rules", "popularity", "popularity_7d")
 _CHURN = (
     ("auc", "AUC"),
     ("recency_auc", "AUC of recency alone"),
@@ -47,7 +47,8 @@ def to_markdown(version: Version, machine: Machine, command: str) -> str:
                     name,
                     *(_figure(metrics, f"{name}_{key}") for key in ("recall_at_20", "ndcg_at_10")),
                 )
-                for name in _FINDERS
+                for name in FINDERS
+                if name == "encoder" or f"{name}_ndcg_at_10" in metrics
             ),
         ),
         "",

@@ -10,6 +10,16 @@ from rich.table import Table
 from nearline.say import say
 from nearline.transforms.ranking import SOURCES
 
+FINDERS = (
+    "encoder",
+    "rules",
+    "item_knn",
+    "ease",
+    "ials",
+    "association",
+    "popularity",
+    "popularity_7d",
+)
 _CHURN = {  # figure -> heading
     "auc": "AUC",
     "recency_auc": "recency",
@@ -51,9 +61,10 @@ def _retrieval(metrics: Mapping[str, float]) -> Table:
     table = Table(title=say("On the test part, full ranking", "测试集（全量排序）"))
     for heading in (say("finds the next new item", "预测下一个新商品"), "recall@20", "NDCG@10"):
         table.add_column(heading)
-    for name in ("encoder", "rules", "popularity", "popularity_7d"):
-        recall, ndcg = metrics[f"{name}_recall_at_20"], metrics[f"{name}_ndcg_at_10"]
-        table.add_row(name, f"{recall:.4f}", f"{ndcg:.4f}")
+    for name in FINDERS:
+        if f"{name}_ndcg_at_10" in metrics:
+            recall, ndcg = metrics[f"{name}_recall_at_20"], metrics[f"{name}_ndcg_at_10"]
+            table.add_row(name, f"{recall:.4f}", f"{ndcg:.4f}")
     return table
 
 

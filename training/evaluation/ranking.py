@@ -44,7 +44,7 @@ def precision_at_k(gains_QK: Floats, targets_Q: Ints, k: int) -> Floats:
 
     NaN where a question has no target.
     """
-    return _asked((gains_QK[:, :k] > 0).sum(axis=1) / k, targets_Q)
+    return _asked(np.asarray((gains_QK[:, :k] > 0).sum(axis=1) / k, np.float64), targets_Q)
 
 
 def hit_at_k(gains_QK: Floats, targets_Q: Ints, k: int) -> Floats:

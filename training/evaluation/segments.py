@@ -39,20 +39,20 @@ def by_segment(values_Q: Floats, marks: Mapping[str, Marks]) -> dict[str, Segmen
 def of_questions(
     questions: Questions,
     new_Q: Marks,
-    known_I: Marks,
+    warm_I: Marks,
     categories: Sequence[str],
 ) -> dict[str, Marks]:
     """Who asks and for what: new or returning customer, length of history, category, cold item.
 
     `new_Q` marks questions of customers that nothing was learnt from. A target that is not in
-    `known_I` is cold. The names are those of figures: lower case, words joined by _.
+    `warm_I` is cold. The names are those of figures: lower case, words joined by _.
     """
     lengths_Q = (questions.items_WL > 0).sum(axis=1)
     marks = {"customer_new": new_Q, "customer_returning": ~new_Q}
     for low, high in _LENGTHS:
         name = f"history_{low}_{high}" if high else f"history_{low}_up"
         marks[name] = (lengths_Q >= low) & (lengths_Q <= (high or np.inf))
-    marks["item_cold"] = ~known_I[questions.targets_W]
+    marks["item_cold"] = ~warm_I[questions.targets_W]
     wanted_Q = np.asarray(categories)[questions.targets_W]
     names, counts = np.unique(wanted_Q[wanted_Q != ""], return_counts=True)
     for place in np.argsort(-counts, kind="stable")[:_CATEGORIES]:

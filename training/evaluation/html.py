@@ -1,0 +1,218 @@
+"""A run's report for the browser: one page without scripts that needs no other file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from math import isfinite
+
+from nearline.transforms.ranking import SOURCES
+from training.evaluation import plots
+from training.journal import Journal
+
+_BEYOND = (  # figure -> heading
+    ("recall_at_20", "recall@20"),
+    ("ndcg_at_10", "NDCG@10"),
+    ("coverage_at_10", "coverage 覆盖率"),
+    ("diversity_at_10", "diversity 多样性"),
+    ("novelty_at_10", "novelty, bits 新颖度"),
+    ("gini_at_10", "Gini 集中度"),
+    ("popular_share_at_10", "top tenth's share 热门占比"),
+    ("cold_recall_at_20", "cold recall@20 冷门召回"),
+)
+_SCORES = (
+    ("auc", "AUC"),
+    ("recency_auc", "AUC, recency alone 仅最近活跃"),
+    ("truth_auc", "AUC, truth 真实"),
+    ("ap", "AP"),
+    ("ece", "ECE"),
+    ("recall_at_alert", "recall at alert rate 告警召回"),
+    ("precision_at_alert", "precision there 精确率"),
+    ("base_rate", "base rate 基准率"),
+)
+_CSS = """
+body{font:15px/1.55 system-ui,"Noto Sans SC","PingFang SC","Microsoft YaHei",sans-serif;
+color:#23292d;max-width:60rem;margin:2rem auto;padding:0 1rem}
+h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin:2.2rem 0 .4rem;
+border-top:1px solid #dfe4e7;padding-top:1rem}h3{font-size:1rem;margin:1.2rem 0 .2rem}
+p{margin:.4rem 0;max-width:46rem}.small{color:#5d686e;font-size:.87rem}
+table{border-collapse:collapse;margin:.6rem 0;font-size:.87rem}
+.wide{overflow-x:auto}th,td{padding:.25rem .6rem;text-align:right;border-bottom:1px solid #e8ecee}
+th{vertical-align:bottom;font-weight:600;max-width:7.5rem}
+th:first-child,td:first-child{text-align:left;white-space:nowrap}
+tr.ours td{font-weight:600;background:#eef5f8}
+.row{display:flex;flex-wrap:wrap;gap:1rem;align-items:flex-start}svg{max-width:100%;height:auto}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What stands at the head of a report, as label and value."""
+
+    title: str
+    lines: Sequence[tuple[str, str]] = field(default_factory=tuple)
+
+
+def render(facts: Facts, journal: Journal) -> str:
+    """The whole page; sections whose figures were not measured are left out.
+
+    It names no customer: figures only. Charts are inline SVG, headings English and Chinese.
+    """
+    metrics = journal.metrics
+    sections = [
+        _retrieval(journal),
+        _segments(journal.segments),
+        _ranking(metrics),
+        _curve(journal.curve),
+        *(_score(name, metrics, journal.curves) for name in _scores(metrics)),
+        _left_out(journal.left_out),
+    ]
+    head = "".join(
+        f"<tr><td>{escape(label)}</td><td>{escape(value)}</td></tr>" for label, value in facts.lines
+    )
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{escape(facts.title)}</title><style>{_CSS}</style></head><body>"
+        f"<h1>{escape(facts.title)}</h1><table>{head}</table>"
+        f"{''.join(filter(None, sections))}</body></html>\n"
+    )
+
+
+def _retrieval(journal: Journal) -> str:
+    found = journal.retrieval
+    if not found:
+        return ""
+    names = sorted(found, key=lambda name: -found[name]["ndcg_at_10"])
+    counted = journal.metrics.get("test_questions", 0)
+    unknown = journal.metrics.get("test_questions_of_new_items", 0)
+    return (
+        "<h2>Finds the next new item 预测下一个新商品</h2>"
+        f"<p>{counted:,.0f} questions after the last moment that was learnt from; all items that "
+        f"the customer has not met compete. {unknown:,.0f} ask for an item that arrived later: "
+        "a bundle does not know it, so they count as missed (popularity_7d is counted anew each "
+        "day and may name it). 全量排序，无负采样。</p>"
+        + plots.bars({name: found[name]["ndcg_at_10"] for name in names}, "encoder", "NDCG@10")
+        + _table(
+            ("model 模型", *(heading for _, heading in _BEYOND)),
+            ((name, *(_shown(found[name].get(key)) for key, _ in _BEYOND)) for name in names),
+            ours="encoder",
+        )
+        + '<p class="small">Of the ten items shown: coverage is the share of the catalogue shown '
+        "to anybody; diversity the share of pairs that differ in category; novelty the "
+        "information of an item's popularity; Gini 0 when all items are shown alike; the top "
+        "tenth is of items by popularity; cold items were met at most five times. "
+        "以上均按前 10 个商品计算。</p>"
+    )
+
+
+def _segments(segments: Mapping[str, Mapping[str, float]]) -> str:
+    if not segments:
+        return ""
+    models = list(dict.fromkeys(key for row in segments.values() for key in row))
+    models.remove("questions")
+    return (
+        "<h2>For whom 分群结果</h2>"
+        "<p>NDCG@10 by kind of question, beside the best simple model. Groups of few questions "
+        "say little. 问题数少的分群仅供参考。</p>"
+        + _table(
+            ("questions that 分群", "questions 数量", *models),
+            (
+                (name, f"{row['questions']:,.0f}", *(_shown(row.get(one)) for one in models))
+                for name, row in segments.items()
+            ),
+        )
+    )
+
+
+def _ranking(metrics: Mapping[str, float]) -> str:
+    if "rank_ranker_ndcg_at_10" not in metrics:
+        return ""
+    orders = {
+        name: metrics[f"rank_{name}_ndcg_at_10"]
+        for name in ("ranker", "retrieval", *SOURCES)
+        if f"rank_{name}_ndcg_at_10" in metrics
+    }
+    mean, low, high = (metrics[f"ranker_lead{end}"] for end in ("", "_low", "_high"))
+    return (
+        "<h2>Orders the candidates 候选排序</h2>"
+        f"<p>{metrics.get('ranker_test_questions', 0):,.0f} moments. The ranker leads the best "
+        f"single source by {mean:+.4f} (95 % paired bootstrap interval {low:+.4f} to "
+        f"{high:+.4f}). 排序模型相对最佳单一来源的提升及 95 % 区间。</p>"
+        + plots.bars(orders, "ranker", "NDCG@10")
+        + plots.lead(mean, low, high, "lead over the best source, NDCG@10")
+    )
+
+
+def _curve(curve: Sequence[Mapping[str, float]]) -> str:
+    if not curve:
+        return ""
+    epochs, losses, figures = (
+        [row[key] for row in curve] for key in ("epoch", "loss", "ndcg_at_10")
+    )
+    return (
+        "<h2>How the encoder learnt 编码器学习曲线</h2>"
+        "<p>Loss, and NDCG@10 on the validation part, by which it stops. 训练损失与验证集指标。</p>"
+        + plots.learning(epochs, losses, figures, "validation NDCG@10")
+    )
+
+
+def _scores(metrics: Mapping[str, float]) -> list[str]:
+    return sorted(
+        name.removesuffix("_auc")
+        for name in metrics
+        if name.endswith("_auc") and f"{name.removesuffix('_auc')}_ece" in metrics
+    )
+
+
+def _score(
+    name: str, metrics: Mapping[str, float], curves: Mapping[str, Mapping[str, Sequence[float]]]
+) -> str:
+    figures = [
+        (heading, _shown(metrics.get(f"{name}_{key}")))
+        for key, heading in _SCORES
+        if f"{name}_{key}" in metrics
+    ]
+    drawn = "".join(
+        _score_plots(heading, curves[key])
+        for key, heading in ((name, ""), (f"{name}_truth", "against the truth 对照真实"))
+        if key in curves
+    )
+    return (
+        f"<h2>Score {escape(name)} 评分</h2>"
+        + _table([heading for heading, _ in figures], [[shown for _, shown in figures]])
+        + drawn
+    )
+
+
+def _score_plots(heading: str, curve: Mapping[str, Sequence[float]]) -> str:
+    drawn = ""
+    if "chance" in curve:
+        drawn += plots.calibration(curve["chance"], curve["seen"])
+    if "alert_rate" in curve:
+        drawn += plots.alerts(curve["alert_rate"], curve["recall"], curve["precision"])
+    title = f"<h3>{escape(heading)}</h3>" if heading else ""
+    return f'{title}<div class="row">{drawn}</div>' if drawn else ""
+
+
+def _left_out(sentences: Sequence[str]) -> str:
+    if not sentences:
+        return ""
+    lines = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    return f"<h2>Left out 未训练</h2><ul>{lines}</ul>"
+
+
+def _shown(value: float | None) -> str:
+    return "–" if value is None or not isfinite(value) else f"{value:.4f}"
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]], ours: str = "") -> str:
+    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
+    body = "".join(
+        ('<tr class="ours">' if row[0] == ours else "<tr>")
+        + "".join(f"<td>{escape(cell)}</td>" for cell in row)
+        + "</tr>"
+        for row in rows
+    )
+    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
