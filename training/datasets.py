@@ -19,7 +19,10 @@ import numpy.typing as npt
 from nearline import history
 from nearline.contracts.event import ITEM_LISTED, KIND_OF_NAME, Purpose, stable_key
 from nearline.errors import PermanentError
+from training import exposed, stated
 from training.config import SplitConfig
+from training.exposed import Shown
+from training.stated import Stated
 
 # Axes: N interactions, sorted by customer and then in serving's order.
 Ints = npt.NDArray[np.int64]
@@ -98,6 +101,20 @@ class Dataset:
     first_seen_us: tuple[int, ...]  # listing or first event
     from_us: int
     to_us: int
+    shown: tuple[Shown, ...] = ()  # lists from the log of exposures, by time
+
+    stated_categories: Stated | None = None
+    stated_prices: Stated | None = None
+
+    def categories_by(self, instant_us: int) -> tuple[str, ...]:
+        """Each item's category as a bundle made at an instant would hold it, "" where unknown."""
+        held = self.stated_categories
+        return self.categories if held is None else held.by(instant_us, self.categories)
+
+    def prices_by(self, instant_us: int) -> tuple[int, ...]:
+        """Each item's price likewise, in cents, 0 where unknown."""
+        held = self.stated_prices
+        return self.prices_cents if held is None else held.by(instant_us, self.prices_cents)
 
     def known_by(self, instant_us: int) -> npt.NDArray[np.bool_]:
         """(I,): the items that a bundle made at an instant would hold."""
@@ -128,6 +145,9 @@ def read(root: Path) -> Dataset:
         )
         catalogue = connection.execute(_CATALOGUE).fetchall()
         found = connection.execute(_INTERACTIONS, [list(KIND_OF_NAME)]).fetchnumpy()
+        rows_of = {row[0]: place for place, row in enumerate(catalogue)}
+        categories = stated.read(connection, "category", "category <> ''", rows_of)
+        prices = stated.read(connection, "price_cents", "price_cents > 0", rows_of)
     rows = {name: np.asarray(column) for name, column in found.items()}
     if not len(rows["customer_id"]):
         raise NotEnoughHistory(
@@ -137,6 +157,7 @@ def read(root: Path) -> Dataset:
     items = IdMap(tuple(row[0] for row in catalogue))
     customer_ids, customer = np.unique(rows["customer_id"].astype(str), return_inverse=True)
     index_of = items.index_of
+    row_of = {who: row for row, who in enumerate(customer_ids.tolist())}
     interactions = _in_serving_order(
         customer.astype(np.int64),
         np.array([index_of[item_id] for item_id in rows["item_id"]], np.int64),
@@ -152,6 +173,9 @@ def read(root: Path) -> Dataset:
         first_seen_us=tuple(row[3] for row in catalogue),
         from_us=int(interactions.occurred_at_us.min()),
         to_us=int(interactions.occurred_at_us.max()),
+        stated_categories=categories,
+        stated_prices=prices,
+        shown=tuple(exposed.read_shown(files, row_of, index_of)),
     )
 
 

@@ -43,10 +43,12 @@ def points(
     per_customer: int,
     limit: int,
     seed: int,
+    only: Kind | None = None,
 ) -> list[Point]:
     """At most `limit` points in (after_us, until_us] whose window has ended by then, by time.
 
-    Moments without anything met in the window are no points: nothing can be learnt there.
+    Moments without anything met in the window are no points: nothing can be learnt there. With
+    `only`, nothing but interactions of that kind counts as met.
     """
     window_us = int(hours * HOUR_US)
     generator = np.random.default_rng(seed)
@@ -62,8 +64,10 @@ def points(
                 break
             first = int(np.searchsorted(occurred, moment, side="right"))
             last = int(np.searchsorted(occurred, moment + window_us, side="right"))
-            if last > first:
-                met = slice(start + first, start + last)
+            met = np.arange(start + first, start + last)
+            if only is not None:
+                met = met[interactions.kind[met] == only]
+            if len(met):
                 gains = gains_of(interactions.item[met], interactions.kind[met])
                 found.append(Point(customer, int(moment), gains))
                 taken += 1

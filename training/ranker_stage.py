@@ -1,4 +1,8 @@
-"""The ranker of a run: lessons from moments after T1, a trial on moments after T2."""
+"""The ranker of a run: lessons from moments after T1, a trial on moments after T2.
+
+Moments of recorded behaviour teach it, and where enough was clicked of what Nearline itself had
+shown, those lists teach it too, corrected for how often each place is looked at.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from typing import Any
 
 from nearline.say import say
 from nearline.transforms.buckets import HOUR_US
-from training import baselines, covisits, encoder, ranker
+from training import baselines, click_lessons, covisits, encoder, ranker, ranker_trial
 from training.config import TrainingConfig
 from training.datasets import Dataset, Split
 from training.encoder_model import Encoder
@@ -34,7 +38,7 @@ def learn(
     shape, seed = config.ranker, config.seed
     moments = _moments(dataset, parts.train_until_us, parts.validate_until_us, config, test=False)
     watch.stage(say("ranker: features as of each moment", "排序：按时间点取特征"), 3)
-    retriever = _retriever(encoders.first, dataset, parts.train_until_us, config)
+    retriever = retriever_at(encoders.first, dataset, parts.train_until_us, config)
     asked = ask(moments, dataset, retriever, states)
     watch.step()
     later_us = quantile([one.as_of_us for one in asked], 1.0 - shape.validation_share)
@@ -51,9 +55,14 @@ def learn(
         )
         return None
     train, validation = rows_of(teach, states), rows_of(stop, states)
+    shown = click_lessons.of_exposures(
+        dataset, retriever, states, parts.train_until_us, later_us, shape, seed, threads
+    )
+    _note_exposures(shown, config, watch, journal)
     watch.step()
-    booster = ranker.fit(train, validation, shape, seed, threads)
-    retriever = _retriever(encoders.judged, dataset, parts.validate_until_us, config)
+    taught = train if shown.rows is None else train.and_then(shown.rows)
+    booster = ranker.fit(taught, validation, shape, seed, threads)
+    retriever = retriever_at(encoders.judged, dataset, parts.validate_until_us, config)
     moments = _moments(dataset, parts.validate_until_us, parts.test_until_us, config, test=True)
     test = ask(moments, dataset, retriever, states)
     journal.metrics["ranker_train_questions"] = float(len(teach))
@@ -61,15 +70,34 @@ def learn(
     if test:
         rows = rows_of(test, states)
         journal.trial = Trial.of(train, validation, rows, test)
-        verdict = ranker.judge(test, ranker.scores(booster, rows), rows, seed)
+        verdict = ranker_trial.judge(test, ranker.scores(booster, rows), rows, seed)
         journal.metrics |= {f"rank_{name}_ndcg_at_10": v for name, v in verdict.ndcg.items()}
         names = ("ranker_lead", "ranker_lead_low", "ranker_lead_high")
         journal.metrics |= dict(zip(names, verdict.lead, strict=True))
+        for name, figures in ranker_trial.by_segment(test, verdict, seed).items():
+            journal.metrics |= {f"rank_segment_{name}_{key}": v for key, v in figures.items()}
         watch.step(
             note=f"NDCG@10 {verdict.ndcg['ranker']:.4f}, best source "
             f"{verdict.best_source} {verdict.ndcg[verdict.best_source]:.4f}"
         )
     return booster
+
+
+def _note_exposures(
+    shown: click_lessons.ClickLessons, config: TrainingConfig, watch: Watch, journal: Journal
+) -> None:
+    journal.metrics["exposed_lists"] = float(shown.lists)
+    journal.metrics["exposed_clicks"] = float(shown.clicks)
+    if shown.rows is None:
+        journal.leave_out(
+            f"lessons from lists that were shown: telling how often each place is looked at takes "
+            f"{config.ranker.fewest_clicks} clicks, and there were {shown.clicks} in "
+            f"{shown.lists} logged lists; the ranker learns from recorded behaviour alone",
+            watch,
+        )
+        return
+    for place in (2, 5, 10):
+        journal.metrics[f"examined_place_{place}"] = float(shown.look_K[place - 1])
 
 
 def _moments(
@@ -87,7 +115,7 @@ def _moments(
     )
 
 
-def _retriever(
+def retriever_at(
     model: Encoder, dataset: Dataset, until_us: int, config: TrainingConfig
 ) -> Retriever:
     return Retriever.of(
@@ -102,4 +130,5 @@ def _retriever(
         covisits=covisits.build(
             dataset.interactions, len(dataset.items), until_us, config.covisits
         ),
+        content=encoder.content_table(model),
     )

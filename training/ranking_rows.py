@@ -51,11 +51,30 @@ class Question:
 
 @dataclass(frozen=True)
 class Rows:
-    """Feature rows of many questions, laid end to end; question numbers rise from 0."""
+    """Feature rows of many questions, laid end to end; question numbers rise from 0.
+
+    `weights_Q` says how much each question counts when learning; without, all count alike.
+    """
 
     features_RF: npt.NDArray[np.float32]
     gains_R: npt.NDArray[np.int64]
     question_R: npt.NDArray[np.int64]
+    weights_Q: Floats | None = None
+
+    def and_then(self, other: Rows) -> Rows:
+        """Both, the other's questions numbered after these."""
+        held = int(self.question_R[-1]) + 1 if len(self.question_R) else 0
+        return Rows(
+            np.concatenate([self.features_RF, other.features_RF]),
+            np.concatenate([self.gains_R, other.gains_R]),
+            np.concatenate([self.question_R, other.question_R + held]),
+            np.concatenate([self._weights(), other._weights()]),
+        )
+
+    def _weights(self) -> Floats:
+        if self.weights_Q is not None:
+            return self.weights_Q
+        return np.ones(int(self.question_R[-1]) + 1 if len(self.question_R) else 0)
 
 
 def ask(

@@ -60,3 +60,21 @@ def test_no_customer_gives_more_points_than_allowed_and_they_stand_in_time() -> 
     assert len(found) == 12
     assert max(np.bincount([point.customer for point in found])) <= 3
     assert [p.as_of_us for p in found] == sorted(p.as_of_us for p in found)
+
+
+def test_where_only_purchases_count_nothing_else_is_met() -> None:
+    first = 10 * DAY_US
+    data = history(
+        (0, 1, Kind.VIEW, first),
+        (0, 1, Kind.CART, first + HOUR_US),
+        (0, 2, Kind.PURCHASE, first + 2 * HOUR_US),
+        (1, 3, Kind.VIEW, first),
+        (1, 4, Kind.VIEW, first + HOUR_US),
+    )
+
+    found = points(
+        data, 0, 20 * DAY_US, hours=24, per_customer=9, limit=9, seed=1, only=Kind.PURCHASE
+    )
+
+    assert found
+    assert all(point.gains == {2: 3} for point in found)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from nearline.transforms import customer
+from nearline.transforms.buckets import DAY_US
 from nearline.transforms.ranking import RANKER_FEATURES, Candidate
-from training.ranker import judge
+from training.ranker_trial import by_segment, judge
 from training.ranking_rows import Question, Rows, ideal_gains, lessons, ordered_gains
 
 
@@ -58,3 +60,28 @@ def test_the_ranker_is_judged_against_each_source_on_the_same_questions() -> Non
     assert verdict.ndcg["revisit"] == 0
     assert verdict.best_source == "encoder"
     assert verdict.lead[0] == pytest.approx((1 + last) / 2 - second)
+
+
+def test_each_kind_of_customer_is_judged_by_itself() -> None:
+    old = replace(customer.EMPTY, first_seen_us=DAY_US)
+    new = replace(customer.EMPTY, first_seen_us=30 * DAY_US)
+    asked = [
+        replace(question({3: 1}), as_of_us=31 * DAY_US, state=state)
+        for state in (old, new, customer.EMPTY)
+    ]
+    rows = Rows(
+        np.zeros((12, len(RANKER_FEATURES)), np.float32),
+        np.zeros(12, np.int64),
+        np.repeat([0, 1, 2], 4),
+    )
+    scores = np.array([0, 0, 0, 1, 1, 0, 0, 0, 1, 0, 0, 0], np.float32)
+
+    found = by_segment(asked, judge(asked, scores, rows, seed=1), seed=1)
+
+    assert found["returning"]["ndcg_at_10"] == 1.0  # the customer of a month
+    assert found["new"]["ndcg_at_10"] == pytest.approx(1 / math.log2(5))  # of a day, and a stranger
+    assert (found["returning"]["questions"], found["new"]["questions"]) == (1, 2)
+    assert found["new"]["lead"] == pytest.approx(1 / math.log2(5) - 1 / math.log2(3))
+    assert found["new"]["lead_low"] <= found["new"]["lead"] <= found["new"]["lead_high"]
+    assert found["thin"]["questions"] == 3
+    assert "long" not in found  # nobody: no figure rather than a made-up one
