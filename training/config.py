@@ -31,6 +31,8 @@ class EncoderConfig:
     """Items drawn uniformly per step and shared by all positions of the batch; 0 takes all."""
     id_dropout: float = 0.1
     """Share of items that each step hides behind their category and price."""
+    averaging: float = 0.99
+    """Decay of the running mean of the weights, per step; 0 keeps the last step's."""
     repeats: bool = False
     """Learn to name items of the history again, as in anonymous sessions."""
     learning_rate: float = 1e-3

@@ -43,6 +43,27 @@ class _Progress:
     best: dict[str, Any] = field(default_factory=dict)
 
 
+class Mean:
+    """The running mean of a model's weights over its last steps; steadier than the last step.
+
+    After Polyak and Juditsky 1992, exponential: each step moves the mean by `1 - decay`, by more
+    in the beginning. A decay of 0 keeps the last step.
+    """
+
+    def __init__(self, model: Encoder, optimizer: torch.optim.Optimizer, decay: float) -> None:
+        self.model = copy.deepcopy(model).eval()
+        self.steps = 0
+        self._of, self._decay = model, decay
+        optimizer.register_step_post_hook(lambda *_: self._follow())
+
+    def _follow(self) -> None:
+        self.steps += 1
+        decay = min(self._decay, (1 + self.steps) / (10 + self.steps))
+        with torch.no_grad():
+            mine, its = list(self.model.parameters()), list(self._of.parameters())
+            torch._foreach_lerp_(mine, its, 1.0 - decay)
+
+
 def fit(
     interactions: Interactions,
     items: int,
@@ -72,7 +93,8 @@ def fit(
         model.load_state_dict(network, strict=False)
     _put(model, start)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
-    progress = _taken_up(checkpoint, model, optimizer)
+    mean = Mean(model, optimizer, config.averaging)
+    progress = _taken_up(checkpoint, model, optimizer, mean)
     if network is not None and progress.epoch == 0 and len(validation):
         progress.best_ndcg = single_target(ranks(validation, scorer(model)), 10)[1]
         progress.best = copy.deepcopy(model.state_dict())
@@ -84,12 +106,12 @@ def fit(
     ):
         progress.epoch += 1
         loss = _epoch(model, optimizer, lessons, warm, config, seed + progress.epoch)
-        places = ranks(validation, scorer(model))
+        places = ranks(validation, scorer(mean.model))
         recall, ndcg = single_target(places, 20)[0], single_target(places, 10)[1]
         if len(validation) == 0 or ndcg > progress.best_ndcg:
             progress.best_epoch, progress.best_ndcg = progress.epoch, ndcg
-            progress.best = copy.deepcopy(model.state_dict())
-        _save(checkpoint, model, optimizer, progress)
+            progress.best = copy.deepcopy(mean.model.state_dict())
+        _save(checkpoint, model, optimizer, mean, progress)
         report({"epoch": progress.epoch, "loss": loss, "ndcg_at_10": ndcg, "recall_at_20": recall})
     model.load_state_dict(progress.best)
     return model.eval()
@@ -115,9 +137,10 @@ def refit(
     lessons = windows(interactions, config.history_length, repeats=config.repeats)
     warm = np.unique(interactions.item) + 1
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    mean = Mean(model, optimizer, config.averaging)
     for epoch in range(config.refit_epochs):
         _epoch(model, optimizer, lessons, warm, config, seed + epoch)
-    return model.eval()
+    return mean.model
 
 
 def scorer(model: Encoder) -> Callable[[Questions], npt.NDArray[np.float32]]:
@@ -180,7 +203,8 @@ def _epoch(
     generator = np.random.default_rng(seed)
     total, count = 0.0, 0
     for items, kinds, targets in _batches(lessons, config.batch_size, generator):
-        negatives = generator.choice(warm, config.negatives) if config.negatives else warm
+        others = 0 < config.negatives < len(warm)
+        negatives = generator.choice(warm, config.negatives, replace=False) if others else warm
         # Without its own part, an item must be found by its category and price alone.
         keep = (torch.rand(model.item.num_embeddings) >= config.id_dropout).to(device)
         table = model.table(keep)
@@ -247,26 +271,40 @@ def _describe(model: Encoder, start: npt.NDArray[np.float32]) -> None:
         weight.copy_(torch.from_numpy(means.astype(np.float32)).to(weight.device))
 
 
-def _taken_up(path: Path, model: Encoder, optimizer: torch.optim.Optimizer) -> _Progress:
+def _taken_up(
+    path: Path, model: Encoder, optimizer: torch.optim.Optimizer, mean: Mean
+) -> _Progress:
     """Where an earlier run stood, with its weights put in; a fresh start without a checkpoint."""
     if not path.is_file():
         return _Progress()
     try:
         held = torch.load(path, map_location=_device(), weights_only=True)
-    except (RuntimeError, EOFError, ValueError, LookupError, UnpicklingError):
+    except (RuntimeError, EOFError, ValueError, UnpicklingError):
         return _Progress()  # A damaged file costs the epochs in it, and nothing else.
     model.load_state_dict(held["model"])
     optimizer.load_state_dict(held["optimizer"])
+    mean.model.load_state_dict(held["mean"])
+    mean.steps = held["steps"]
     return _Progress(**held["progress"])
 
 
 def _save(
-    path: Path, model: Encoder, optimizer: torch.optim.Optimizer, progress: _Progress
+    path: Path,
+    model: Encoder,
+    optimizer: torch.optim.Optimizer,
+    mean: Mean,
+    progress: _Progress,
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".tmp")
-    held = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-    torch.save({**held, "progress": asdict(progress)}, aside)
+    held = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "mean": mean.model.state_dict(),
+        "steps": mean.steps,
+        "progress": asdict(progress),
+    }
+    torch.save(held, aside)
     aside.rename(path)
 
 

@@ -72,8 +72,10 @@ class Encoder(nn.Module):
         )
         self.out_norm = nn.LayerNorm(dimension)
         self.dropout = nn.Dropout(config.dropout)
-        for weight in (self.item.weight, self.kind.weight, self.place):
-            nn.init.normal_(weight, std=dimension**-0.5)
+        nn.init.normal_(self.item.weight, std=dimension**-0.5)
+        # Kind and place begin as a whisper beside the item, else they drown it for many epochs.
+        for weight in (self.kind.weight, self.place):
+            nn.init.normal_(weight, std=0.02)
         with torch.no_grad():
             self.item.weight[0].zero_()
             self.kind.weight[0].zero_()
@@ -134,12 +136,15 @@ def sampled_softmax_loss(
 ) -> Tensor:
     """Cross entropy of each target against K items shared by all places.
 
-    `weight` is the item embedding, targets and negatives are its rows. Negatives drawn
+    `weight` is the item table, targets and negatives are its rows, each negative once. Drawn
     uniformly have one probability, so the logQ correction (Yi et al. 2019) is one constant
     for all logits and cancels in the softmax; a negative that is the target is masked.
     """
-    own_N1 = (hidden_ND * weight[targets_N]).sum(-1, keepdim=True)
+    own_N = (hidden_ND * weight[targets_N]).sum(-1)
     others_NK = hidden_ND @ weight[negatives_K].T
-    others_NK = others_NK.masked_fill(negatives_K == targets_N[:, None], -1e9)
-    logits = torch.cat([own_N1, others_NK], dim=1)
-    return nn.functional.cross_entropy(logits, torch.zeros_like(targets_N))
+    column_I = torch.full((len(weight),), -1, device=weight.device)
+    column_I[negatives_K] = torch.arange(len(negatives_K), device=weight.device)
+    column_N = column_I[targets_N]
+    clash = torch.nonzero(column_N >= 0).squeeze(1)
+    others_NK[clash, column_N[clash]] = -1e9
+    return (torch.logaddexp(own_N, torch.logsumexp(others_NK, dim=1)) - own_N).mean()
