@@ -60,8 +60,8 @@ class Mean:
         self.steps += 1
         decay = min(self._decay, (1 + self.steps) / (10 + self.steps))
         with torch.no_grad():
-            mine, its = list(self.model.parameters()), list(self._of.parameters())
-            torch._foreach_lerp_(mine, its, 1.0 - decay)
+            for mine, its in zip(self.model.parameters(), self._of.parameters(), strict=True):
+                mine.lerp_(its, 1.0 - decay)
 
 
 def fit(
