@@ -77,11 +77,11 @@ class Retriever:
         known = known_N.tolist()
         index = faiss.IndexIDMap(faiss.IndexFlatIP(vectors_ID.shape[1]))
         index.add_with_ids(np.ascontiguousarray(vectors_ID[known_N], np.float32), known_N)
-        ids, categories = dataset.items.item_ids, dataset.categories
+        ids, categories = dataset.items.item_ids, dataset.categories_by(until_us)
         contents = None
         if content is not None:
             order = naming_order(known, popular, dataset.first_seen_us)
-            contents = Contents.of(content, categories, dataset.prices_cents, order)
+            contents = Contents.of(content, categories, dataset.prices_by(until_us), order)
         sources = Sources(
             known=Catalogue(ids, categories, {ids[row]: row for row in known}),
             catalogue=Catalogue(ids, categories, dataset.items.index_of),
@@ -140,8 +140,10 @@ class Later:
         came = np.array(dataset.first_seen_us, np.int64)
         order = np.lexsort((np.arange(len(came)), came))
         rows = order[came[order] > after_us].tolist()
-        categories = [dataset.categories[row] for row in rows]
-        prices = [dataset.prices_cents[row] for row in rows]
+        # What they came with: the newest that is known today would be the future's.
+        categories_I, prices_I = dataset.categories_by(after_us), dataset.prices_by(after_us)
+        categories = [categories_I[row] for row in rows]
+        prices = [prices_I[row] for row in rows]
         units = (
             np.zeros((len(rows), 0), np.float32)
             if content is None

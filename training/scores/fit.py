@@ -22,6 +22,7 @@ from nearline.contracts.bundle import Task
 from nearline.transforms.buckets import DAY_US
 from training.config import ChurnConfig
 from training.datasets import Dataset
+from training.leaks import check_apart
 from training.metrics import at_alert_rate
 from training.scores import figures, learner
 from training.scores.questions import Question
@@ -116,6 +117,12 @@ def fit(
         )
     chances = []
     for train, test in parts:
+        check_apart(
+            (train.customer_R, train.at_us_R),
+            (test.customer_R, test.at_us_R),
+            horizon * DAY_US,
+            question.name,
+        )
         booster, curve = learner.learn(train, question.features, config, seed, threads)
         chances.append(learner.calibrated(curve, learner.raw(booster, test)))
     judged = _Judged(

@@ -29,9 +29,23 @@ class Past:
     questions: list[Question]
 
 
+def shop() -> list[Event]:
+    """Two tastes, each event with the category and the price of its item."""
+    return [
+        msgspec.structs.replace(
+            event,
+            lines=tuple(
+                Line(line.item_id, 1, 500, "left" if line.item_id < "i10" else "right")
+                for line in event.lines
+            ),
+        )
+        for event in two_tastes(customers=24, items=20)
+    ]
+
+
 @pytest.fixture(scope="module")
 def honest(tmp_path_factory: pytest.TempPathFactory) -> Past:
-    return past(two_tastes(customers=24, items=20), tmp_path_factory)
+    return past(shop(), tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +54,14 @@ def poisoned(tmp_path_factory: pytest.TempPathFactory) -> Past:
     draw = np.random.default_rng(9)
     before: list[Event] = []
     after: list[Event] = []
-    for one in two_tastes(customers=24, items=20):
+    for one in shop():
         (before if one.known_at_us <= CUT_US else after).append(one)
     changed = [
         msgspec.structs.replace(
             one,
             event_id=f"poison-{number}",
             customer_id=f"c{draw.integers(24):03d}",
-            lines=(Line(f"i{draw.integers(20):02d}", 3, int(draw.integers(1, 10**9))),),
+            lines=(Line(f"i{draw.integers(20):02d}", 3, int(draw.integers(1, 10**9)), "poison"),),
         )
         for number, one in enumerate(after)
         if draw.random() < 0.7
