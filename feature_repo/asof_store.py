@@ -12,6 +12,7 @@ local Parquet file, renamed columns) goes to Feast's own.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,7 +196,9 @@ class AsofJob(RetrievalJob):
         answer = pa.Table.from_pandas(self._entities, preserve_index=False)
         at_us = self._stamps.dt.as_unit("us").astype("int64")
         with duckdb.connect() as connection:
-            connection.execute("set enable_progress_bar = false")
+            # DuckDB refuses the setting in a notebook without ipywidgets, where it draws no bar.
+            with contextlib.suppress(duckdb.InvalidInputException):
+                connection.execute("set enable_progress_bar = false")
             connection.execute("set TimeZone = 'UTC'")  # What a timestamp without a zone is in.
             for join in self._joins:
                 if not join.columns:

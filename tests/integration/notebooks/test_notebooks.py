@@ -58,7 +58,7 @@ def test_there_is_no_notebook_that_is_not_run() -> None:
 
 
 def run(name: str, kernel: str, home: Path) -> str:
-    """Everything that the notebook's cells print."""
+    """Everything that the notebook's cells print and show."""
     from nbclient import NotebookClient
 
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
@@ -67,7 +67,7 @@ def run(name: str, kernel: str, home: Path) -> str:
     )
     client.execute()
     return "".join(
-        output.get("text", "")
+        output.get("text", "") + output.get("data", {}).get("text/plain", "")
         for cell in notebook.cells
         if cell.cell_type == "code"
         for output in cell.outputs
