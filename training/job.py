@@ -18,6 +18,7 @@ from nearline.say import say
 from nearline.settings import Settings
 from training import bundle, card, datasets, gate, lock, pipeline, warm_start
 from training.config import TrainingConfig
+from training.evaluation import html
 from training.leaks import GuardedStates
 from training.progress import Bars
 from training.states import FeastStates
@@ -77,6 +78,8 @@ def run(settings: Settings, config: TrainingConfig, clock: Clock, bars: Bars) ->
     bars.stage(say("bundle and registry", "打包与注册"), 2)
     now_us = clock.now_us()
     text = card.render(card.TEMPLATE.read_text(), dataset, config, journal, now_us)
+    head = html.facts(dataset, config, now_us, bundle.code_version())
+    journal.report_html = html.render(head, journal)
     with _workplace(checkpoints / f"bundle-{os.getpid()}") as folder:
         manifest = bundle.write(folder, learnt, text, now_us)
         bars.step()

@@ -164,6 +164,26 @@ def page(file: Path, version: str | None, made_by: str) -> None:
 
 @models.command(
     help=say(
+        "Write the report of VERSION's run as one HTML page with plots, to be opened in a "
+        "browser: who finds the next item, for whom, ranker, scores, calibration. It lies in "
+        "MLflow too, as report.html of the run.\n\n"
+        "Example: nearline models report 3 report.html",
+        "把 VERSION 的训练报告写成带图的单页 HTML，用浏览器打开；"
+        "也在 MLflow 该次运行的 report.html 中。\n\n示例：nearline models report 3 report.html",
+    )
+)
+@click.argument("version")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def report(version: str, file: Path) -> None:
+    registry, _ = _registry()
+    text = registry.report(registry.version(version))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    click.echo(str(file))
+
+
+@models.command(
+    help=say(
         "Make VERSION champion, if the promotion policy allows (`check` shows it in full); the "
         "champion until now becomes previous. Serving swaps within seconds.\n\n"
         "Example: nearline models promote 3",

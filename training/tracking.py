@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 EXPERIMENT = "nearline"
 HOME_TAG = "nearline_home"  # Which home folder a run belongs to; see `job.mark_of`.
 _FOLDER = "bundle"
+REPORT = "report.html"
 _TAG_LIMIT = 4_000
 
 
@@ -189,6 +190,11 @@ class Registry:
         with tempfile.TemporaryDirectory() as folder:
             return encoder_trial.load(self._fetched(version, path, Path(folder)).parent)
 
+    def report(self, version: Version) -> str:
+        """The HTML report of a version's run; raises PermanentError when it has none."""
+        with tempfile.TemporaryDirectory() as folder:
+            return self._fetched(version, REPORT, Path(folder)).read_text(encoding="utf-8")
+
     def _fetched(self, version: Version, path: str, to: Path) -> Path:
         from mlflow.exceptions import MlflowException
 
@@ -247,6 +253,8 @@ class Registry:
             "ranker": manifest.ranker_features,
         }
         self._client.log_dict(run_id, features, "features.json")
+        if journal.report_html:
+            self._client.log_text(run_id, journal.report_html, REPORT)
         with tempfile.TemporaryDirectory() as folder:
             if journal.trial is not None:
                 journal.trial.save(Path(folder) / trial.FOLDER)

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from html import escape
 from math import isfinite
 
+from nearline.clock import utc
 from nearline.transforms.ranking import SOURCES
+from training.config import TrainingConfig
+from training.datasets import Dataset
 from training.evaluation import plots
 from training.journal import Journal
 
@@ -54,7 +57,23 @@ class Facts:
     lines: Sequence[tuple[str, str]] = field(default_factory=tuple)
 
 
-def render(facts: Facts, journal: Journal) -> str:
+def facts(dataset: Dataset, config: TrainingConfig, created_at_us: int, code: str) -> Facts:
+    """Where a run's figures come from."""
+    return Facts(
+        f"Nearline: run of recipe {config.name}",
+        (
+            ("made 生成", f"{utc(created_at_us):%Y-%m-%d %H:%M} UTC"),
+            ("code 代码", code),
+            ("seed 随机种子", str(config.seed)),
+            ("data 数据", f"{utc(dataset.from_us):%Y-%m-%d} – {utc(dataset.to_us):%Y-%m-%d}"),
+            ("interactions 交互", f"{len(dataset.interactions):,}"),
+            ("customers 顾客", f"{len(dataset.customer_ids):,}"),
+            ("items 商品", f"{len(dataset.items):,}"),
+        ),
+    )
+
+
+def render(head: Facts, journal: Journal) -> str:
     """The whole page; sections whose figures were not measured are left out.
 
     It names no customer: figures only. Charts are inline SVG, headings English and Chinese.
@@ -68,14 +87,14 @@ def render(facts: Facts, journal: Journal) -> str:
         *(_score(name, metrics, journal.curves) for name in _scores(metrics)),
         _left_out(journal.left_out),
     ]
-    head = "".join(
-        f"<tr><td>{escape(label)}</td><td>{escape(value)}</td></tr>" for label, value in facts.lines
+    rows = "".join(
+        f"<tr><td>{escape(label)}</td><td>{escape(value)}</td></tr>" for label, value in head.lines
     )
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(facts.title)}</title><style>{_CSS}</style></head><body>"
-        f"<h1>{escape(facts.title)}</h1><table>{head}</table>"
+        f"<title>{escape(head.title)}</title><style>{_CSS}</style></head><body>"
+        f"<h1>{escape(head.title)}</h1><table>{rows}</table>"
         f"{''.join(filter(None, sections))}</body></html>\n"
     )
 

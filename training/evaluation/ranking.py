@@ -52,7 +52,8 @@ def hit_at_k(gains_QK: Floats, targets_Q: Ints, k: int) -> Floats:
 
     With one target a question it equals recall. NaN where a question has no target.
     """
-    return _asked((gains_QK[:, :k] > 0).any(axis=1).astype(np.float64), targets_Q)
+    found_Q = np.any(gains_QK[:, :k] > 0, axis=1)
+    return _asked(np.where(found_Q, 1.0, 0.0), targets_Q)
 
 
 def reciprocal_rank_at_k(gains_QK: Floats, targets_Q: Ints, k: int) -> Floats:
