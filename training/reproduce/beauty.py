@@ -15,11 +15,13 @@ CONFIG = EncoderConfig(
     dimension=64,
     blocks=1,
     heads=1,
-    dropout=0.2,
+    dropout=0.5,
+    negatives=1_024,
+    averaging=0.998,
     id_dropout=0.0,
     batch_size=128,
-    max_epochs=200,
-    patience=10,
+    max_epochs=100,
+    patience=8,
     refit_epochs=0,
 )
 KNOWN = {  # (recall@10, NDCG@10), computed beforehand without the second-last items

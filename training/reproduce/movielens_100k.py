@@ -25,6 +25,7 @@ CONFIG = EncoderConfig(
     blocks=1,
     heads=1,
     dropout=0.3,
+    negatives=512,
     id_dropout=0.0,
     max_epochs=100,
     patience=10,

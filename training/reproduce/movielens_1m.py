@@ -14,10 +14,12 @@ CONFIG = EncoderConfig(
     dimension=64,
     blocks=2,
     heads=1,
-    dropout=0.1,
+    dropout=0.2,
+    negatives=1_024,
+    averaging=0.995,  # 68 steps an epoch: the mean looks back three epochs.
     id_dropout=0.0,  # Nothing is known of the films but their ids.
     batch_size=128,
-    max_epochs=100,
+    max_epochs=80,
     patience=10,
     refit_epochs=0,
 )
