@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from training.lifetime.history import buyers_by
 from training.reproduce import cdnow
 from training.reproduce.cdnow import FEATURES, Purchases
 
@@ -68,9 +69,10 @@ def test_a_snapshot_ends_before_its_day_and_its_label_begins_after_the_gap() -> 
 
 
 def test_every_training_label_has_matured_before_the_test() -> None:
-    ended = max(cdnow._TRAIN) + np.timedelta64(cdnow.GAP_DAYS + cdnow.HORIZON_DAYS, "D")
+    learnt = [str(day) for day in cdnow._matured(cdnow._TEST)]
 
-    assert ended <= cdnow._TEST
+    assert (learnt[0], learnt[-1]) == ("1997-04-01", "1998-02-01")  # 1 March ends on 14 April
+    assert str(cdnow._matured(np.datetime64("1998-02-01"))[-1]) == "1997-12-01"
 
 
 def test_spending_leaves_out_the_first_purchase_and_who_never_paid() -> None:
@@ -80,7 +82,7 @@ def test_spending_leaves_out_the_first_purchase_and_who_never_paid() -> None:
         np.ones(6),
         np.array([99.0, 10.0, 20.0, 5.0, 7.0, 0.0]),
     )
-    buyers = cdnow.buyers_by(bought.customer_N, bought.day_N, 9)
+    buyers = buyers_by(bought.customer_N, bought.day_N, 9)
 
     times, means = cdnow.repeat_spending(bought, buyers)
 
