@@ -96,7 +96,7 @@ def recall_of(index: Any, queries_QD: FloatQD, exact_QK: npt.NDArray[np.int64]) 
     hits = [
         np.intersect1d(found, exact).size for found, exact in zip(found_QK, exact_QK, strict=True)
     ]
-    return float(np.mean(hits)) / exact_QK.shape[1]
+    return float(np.mean(hits) / exact_QK.shape[1])
 
 
 def customer_queries(
