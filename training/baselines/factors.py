@@ -18,7 +18,7 @@ def ials(
     rounds: int = 15,
     strength: float = 0.05,
     confidence: float = 5.0,
-    decay: float = 1.0,
+    decay: float = 0.8,
     seed: int = 0,
 ) -> Scorer:
     """Implicit-feedback matrix factorisation (Hu, Koren and Volinsky 2008), library `implicit`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -42,7 +43,7 @@ border-top:1px solid #dfe4e7;padding-top:1rem}h3{font-size:1rem;margin:1.2rem 0 
 p{margin:.4rem 0;max-width:46rem}.small{color:#5d686e;font-size:.87rem}
 table{border-collapse:collapse;margin:.6rem 0;font-size:.87rem}
 .wide{overflow-x:auto}th,td{padding:.25rem .6rem;text-align:right;border-bottom:1px solid #e8ecee}
-th{vertical-align:bottom;font-weight:600;max-width:7.5rem}
+th{vertical-align:bottom;font-weight:600;max-width:8.5rem}
 th:first-child,td:first-child{text-align:left;white-space:nowrap}
 tr.ours td{font-weight:600;background:#eef5f8}
 .row{display:flex;flex-wrap:wrap;gap:1rem;align-items:flex-start}svg{max-width:100%;height:auto}
@@ -227,7 +228,11 @@ def _shown(value: float | None) -> str:
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]], ours: str = "") -> str:
-    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
+    # The Chinese half of a heading stands below the English.
+    head = "".join(
+        f"<th>{re.sub(r' (?=[一-鿿])', '<br>', escape(heading), count=1)}</th>"
+        for heading in headings
+    )
     body = "".join(
         ('<tr class="ours">' if row[0] == ours else "<tr>")
         + "".join(f"<td>{escape(cell)}</td>" for cell in row)

@@ -66,6 +66,7 @@ def learning(epochs: Series, losses: Series, figures: Series, label: str) -> str
     def draw(axes: Axes) -> None:
         axes.plot(epochs, losses, color=OTHERS, marker=".")
         axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_ylabel("loss", color="#7a868c")
         other = axes.twinx()
         other.plot(epochs, figures, color=OURS, marker=".")

@@ -41,7 +41,7 @@ def notes(strength: float) -> dict[str, str]:
         "popularity": "interactions of the item",
         "ItemKNN": "cosine, shrink 10, recency decay 0.8",
         "EASE": f"lambda {strength:g}, recency decay 0.8",
-        "iALS": "64 dimensions, 15 rounds, library implicit",
+        "iALS": "64 dimensions, 15 rounds, recency decay 0.8, library implicit",
         "rules": "gap ≤ 5, weight 1/gap, over the root of both items' meetings, decay 0.6",
         "rules + 0.5 ItemKNN": "scores added",
         "rules, counts": "gap ≤ 5, weight 1/gap, decay 0.6",

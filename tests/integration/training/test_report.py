@@ -33,5 +33,5 @@ def test_the_report_of_a_version_is_one_html_page_from_mlflow(
     page = file.read_text(encoding="utf-8")
     assert f"{trained.metrics['encoder_ndcg_at_10']:.4f}" in page
     assert all(f"<td>{name}</td>" in page for name in FINDERS)
-    assert "history_3_9" in page
+    assert "history_10_up" in page
     assert "编码器学习曲线" in page
