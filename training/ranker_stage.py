@@ -6,6 +6,7 @@ shown, those lists teach it too, corrected for how often each place is looked at
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from nearline.say import say
@@ -17,7 +18,8 @@ from training.encoder_model import Encoder
 from training.encoder_stage import Encoders
 from training.journal import Journal, Watch, quantile
 from training.label_points import Point, points
-from training.ranking_rows import ask, lessons, rows_of
+from training.leaks import check_candidates
+from training.ranking_rows import Question, ask, lessons, rows_of
 from training.retrieval import Retriever
 from training.states import States
 from training.trial import Trial
@@ -40,6 +42,7 @@ def learn(
     watch.stage(say("ranker: features as of each moment", "排序：按时间点取特征"), 3)
     retriever = retriever_at(encoders.first, dataset, parts.train_until_us, config)
     asked = ask(moments, dataset, retriever, states)
+    _check(asked, dataset, parts.train_until_us)
     watch.step()
     later_us = quantile([one.as_of_us for one in asked], 1.0 - shape.validation_share)
     window_us = int(shape.label_hours * HOUR_US)
@@ -65,6 +68,7 @@ def learn(
     retriever = retriever_at(encoders.judged, dataset, parts.validate_until_us, config)
     moments = _moments(dataset, parts.validate_until_us, parts.test_until_us, config, test=True)
     test = ask(moments, dataset, retriever, states)
+    _check(test, dataset, parts.validate_until_us)
     journal.metrics["ranker_train_questions"] = float(len(teach))
     journal.metrics["ranker_test_questions"] = float(len(test))
     if test:
@@ -98,6 +102,11 @@ def _note_exposures(
         return
     for place in (2, 5, 10):
         journal.metrics[f"examined_place_{place}"] = float(shown.look_K[place - 1])
+
+
+def _check(asked: Sequence[Question], dataset: Dataset, bundle_until_us: int) -> None:
+    instants = [one.as_of_us for one in asked]
+    check_candidates([one.candidates for one in asked], instants, dataset, bundle_until_us)
 
 
 def _moments(
