@@ -29,7 +29,7 @@ FADE = 0.95  # Per event that came after.
 NEAR_US = 3 * DAY_US
 FROM_EACH, FROM_POPULAR = 80, 40
 
-SOURCES = (  # In this order in the features; all but the last two groups name candidates.
+SOURCES = (  # Each names candidates; the three below only score them.
     "looked_beside",
     "looked_beside_bought",
     "met_beside",
@@ -46,7 +46,10 @@ NAMES: tuple[str, ...] = (
     *_ITEM,
     *_CUSTOMER,
 )
-UP = dict.fromkeys(NAMES[:9], (1, "a source's own order is no reason against an item"))
+UP = {
+    f"{name}_score": (1, "a source's own order is no reason against an item")
+    for name in (*SOURCES, *_ALSO_SCORED)
+}
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from training.reproduce import purchase_log, purchases_by_time
 from training.reproduce.comparison import Comparison, Gate, Origin, Place, Row, Watch
 from training.reproduce.purchase_log import CUSTOMERS, EVENTS, ITEMS, HeldOut, hold_out
 from training.reproduce.purchase_rows import NAMES, SOURCES, UP, Asked, ask
-from training.sequences import Questions
 
 # Axes: Q questions (one customer each).
 Ints = npt.NDArray[np.int64]
@@ -147,14 +146,10 @@ def _simple(held: HeldOut, seconds: dict[str, float], watch: Watch) -> dict[str,
     found: dict[str, Ints] = {}
     for name, learnt in learn.items():
         started = perf_counter()
-        found[name] = _ranks(asked, learnt())
+        found[name] = baselines.ranks(asked, learnt())
         seconds[name] = perf_counter() - started
         watch.step(note=f"{name} recall@10 {single_target(found[name], 10)[0]:.4f}")
     return found
-
-
-def _ranks(asked: Questions, scorer: Scorer) -> Ints:
-    return baselines.ranks(asked, scorer)
 
 
 def _figures(places_Q: Ints) -> dict[str, float]:
