@@ -165,7 +165,7 @@ def _verdict(one: Gate | Check, run: dict[str, Row], title: str) -> Verdict:
     if isinstance(one, Gate):
         asked, stretch = f"{'≤' if one.below else '≥'} {one.bound:g}", one.stretch
     else:
-        wide = f" ± {one.within:.0%}" if one.within else " exactly"
+        wide = f" ± {100 * one.within:g}%" if one.within else " exactly"
         asked, stretch = f"{one.expected:g}{wide}", False
     return Verdict(
         one.model, one.metric, asked, row.figures[one.metric], one.met_by(row.figures), stretch
@@ -177,10 +177,12 @@ def _figure(row: Row, metric: str) -> str:
 
 
 def number(value: float) -> str:
-    """Four digits behind the point, two for large values, none for large whole ones."""
-    if abs(value) < 100:
-        return f"{value:.4f}"
-    return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
+    """As many digits as its size bears; whole numbers from 10 are counts and show none."""
+    if abs(value) >= 10 and value == int(value):
+        return f"{value:,.0f}"
+    if abs(value) >= 100:
+        return f"{value:,.2f}"
+    return f"{value:.4f}" if abs(value) >= 0.01 else f"{value:.4g}"
 
 
 def _seconds(comparison: Comparison, row: Row) -> str:

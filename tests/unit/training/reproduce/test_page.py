@@ -81,9 +81,9 @@ def test_a_published_row_cannot_meet_a_gate() -> None:
 
 
 def test_numbers_show_as_many_digits_as_their_size_bears() -> None:
-    shown = [number(value) for value in (0.12345, 99.9, 5_668.0, -9_582.427)]
+    shown = [number(value) for value in (0.12345, 0.0019317, 1.0, 15.0, 5_668.0, -9_582.427)]
 
-    assert shown == ["0.1235", "99.9000", "5,668", "-9,582.43"]
+    assert shown == ["0.1235", "0.001932", "1.0000", "15", "5,668", "-9,582.43"]
 
 
 def test_every_comparison_of_the_catalogue_exists_and_has_its_folder_in_the_public_data(
