@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
+from typing import Generic
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -39,6 +40,7 @@ from nearline.offline_rows import (
     ROW_NUMBER,
     Change,
     Rows,
+    State,
     schema_of,
     source_path,
 )
@@ -50,11 +52,10 @@ from nearline.transforms.columns import (
     item_state,
 )
 from nearline.transforms.customer import CustomerState
-from nearline.transforms.item import ItemState
 
 LAYOUT_VERSION = 1  # Raised whenever the rows' meaning changes, so that old snapshots are redone.
 _EVENTS_AT_ONCE = 10_000
-_FINGERPRINT, _FILES, _EVENTS = b"nearline.history", b"nearline.files", b"nearline.events"
+_FINGERPRINT, _FILES, EVENTS = b"nearline.history", b"nearline.files", b"nearline.events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,39 +84,37 @@ class NoSnapshot(PermanentError):
         )
 
 
-class Folding:
-    """Every entity's state so far, and what an instant's events change in it."""
+class Fold(Generic[State]):
+    """Every entity's state so far, and what an instant's events change in it.
+
+    `states_of` gives what one event adds to each entity that it touches.
+    """
 
     def __init__(
         self,
-        customers: Mapping[str, CustomerState] | None = None,
-        items: Mapping[str, ItemState] | None = None,
+        states_of: Callable[[Event], Mapping[str, State]],
+        held: Mapping[str, State] | None = None,
     ) -> None:
-        self._customers: dict[str, CustomerState] = dict(customers or {})
-        self._items: dict[str, ItemState] = dict(items or {})
+        self._states_of: Callable[[Event], Mapping[str, State]] = states_of
+        self._held: dict[str, State] = dict(held or {})
 
-    def changes(
-        self, events: Iterable[Event]
-    ) -> tuple[list[Change[CustomerState]], list[Change[ItemState]]]:
+    def changes(self, events: Iterable[Event]) -> list[Change[State]]:
         """Fold events that became known at one instant; one change for each entity touched."""
         known_at_us = 0
-        customers: set[str] = set()
-        items: set[str] = set()
+        touched: set[str] = set()
         for event in events:
             known_at_us = event.known_at_us
-            state = customer.state_of(event)
-            if state != customer.EMPTY:
-                held = self._customers.get(event.customer_id)
-                self._customers[event.customer_id] = held + state if held else state
-                customers.add(event.customer_id)
-            for item_id, own in item.states_of(event).items():
-                seen = self._items.get(item_id)
-                self._items[item_id] = seen + own if seen else own
-                items.add(item_id)
-        return (
-            [Change(name, known_at_us, self._customers[name]) for name in sorted(customers)],
-            [Change(name, known_at_us, self._items[name]) for name in sorted(items)],
-        )
+            for entity_id, state in self._states_of(event).items():
+                before = self._held.get(entity_id)
+                self._held[entity_id] = before + state if before else state
+                touched.add(entity_id)
+        return [Change(name, known_at_us, self._held[name]) for name in sorted(touched)]
+
+
+def customer_states(event: Event) -> Mapping[str, CustomerState]:
+    """What an event adds to its customer; nothing where it says nothing of them."""
+    state = customer.state_of(event)
+    return {event.customer_id: state} if state != customer.EMPTY else {}
 
 
 def snapshot(
@@ -129,36 +128,34 @@ def snapshot(
     May be killed at any moment: the files that were there stay, and the next one starts there.
     """
     now = history_now(history)
-    wanted = _fingerprint(now.files)
     held = current(offline)
-    if held and all(_metadata(path).get(_FINGERPRINT) == wanted for path in _paths(offline)):
+    if held and is_of(offline, now):
         return held
-    known = {_FINGERPRINT: wanted, _FILES: "\n".join(map(name_of, now.files)).encode()}
+    known = origin(now)
     gained = _growth(offline, now) if held else None
     since_us = gained.from_us if gained else 0
     with (
         Rows(offline, CUSTOMER_VIEW, customer_columns, known) as customers,
         Rows(offline, ITEM_VIEW, item_columns, known) as items,
     ):
-        if since_us == 0:
-            folding = Folding()
-        else:
+        of_customers, of_items = Fold(customer_states), Fold(item.states_of)
+        if since_us != 0:
             who, what = _touched(history, now, since_us)
-            folding = Folding(
-                {key: customer_state(row) for key, row in customers.keep(since_us, who)},
-                {key: item_state(row) for key, row in items.keep(since_us, what)},
-            )
+            held_customers = {k: customer_state(row) for k, row in customers.keep(since_us, who)}
+            of_customers = Fold(customer_states, held_customers)
+            held_items = {key: item_state(row) for key, row in items.keep(since_us, what)}
+            of_items = Fold(item.states_of, held_items)
         folded = 0
         for batch in _batches(history, now, since_us):
             for _, instant in groupby(batch, key=attrgetter("known_at_us")):
-                customer_changes, item_changes = folding.changes(instant)
-                customers.extend(customer_changes)
-                items.extend(item_changes)
+                events_then = list(instant)
+                customers.extend(of_customers.changes(events_then))
+                items.extend(of_items.changes(events_then))
             folded += len(batch)
             progress(len(batch))
         events = held.events + gained.events if held and gained else folded
-        customers.seal({_EVENTS: b"%d" % events})
-        items.seal({_EVENTS: b"%d" % events})
+        customers.seal({EVENTS: b"%d" % events})
+        items.seal({EVENTS: b"%d" % events})
     return Snapshot(events, customers.written, items.written, _size(offline), folded=folded)
 
 
@@ -168,7 +165,7 @@ def current(offline: Path) -> Snapshot | None:
     if not all(path.is_file() for path in paths):
         return None
     rows = [pq.ParquetFile(path).metadata.num_rows for path in paths]
-    events = int(_metadata(paths[0]).get(_EVENTS, b"0"))
+    events = int(_metadata(paths[0]).get(EVENTS, b"0"))
     return Snapshot(events, rows[0], rows[1], _size(offline), unchanged=True)
 
 
@@ -180,6 +177,18 @@ def events_in(history: Path) -> int:
 def fingerprint(history: Path) -> bytes:
     """A digest that changes when history gains a file. Its files never change (see `history`)."""
     return _fingerprint(files(history))
+
+
+def is_of(offline: Path, now: History) -> bool:
+    """Whether the rows of both views were made from exactly this history."""
+    wanted = _fingerprint(now.files)
+    return all(_metadata(path).get(_FINGERPRINT) == wanted for path in _paths(offline))
+
+
+def origin(now: History) -> dict[bytes, bytes]:
+    """What a file of rows says of the history that it was made from; add `EVENTS`, how many."""
+    names = "\n".join(map(name_of, now.files))
+    return {_FINGERPRINT: _fingerprint(now.files), _FILES: names.encode()}
 
 
 def _fingerprint(held: Sequence[Path]) -> bytes:
@@ -257,7 +266,7 @@ __all__ = [
     "EVENT_TIMESTAMP",
     "ROW_NUMBER",
     "Change",
-    "Folding",
+    "Fold",
     "NoSnapshot",
     "Snapshot",
     "current",

@@ -139,29 +139,21 @@ class Rows(Generic[State]):
             os.fsync(handle.fileno())
         self._sealed = True
 
+    def append(self, rows: pa.Table) -> None:
+        """Write rows that somebody else has made, as `rows_of` makes them, in order of time."""
+        numbers = pa.array(range(self.written, self.written + rows.num_rows), pa.int64())
+        rows = rows.set_column(rows.schema.get_field_index(ROW_NUMBER), ROW_NUMBER, numbers)
+        self._writer.write_table(
+            rows.select(self._schema.names).cast(self._schema).sort_by(self._layout.join_key)
+        )
+        self.written += rows.num_rows
+
     def _flush(self) -> None:
         """Write what waits as one row group, by entity: neighbours are alike and pack well."""
-        numbered = sorted(
-            enumerate(self._waiting, start=self.written), key=lambda row: row[1].entity_id
-        )
-        self._waiting = []
-        if not numbered:
-            return
-        self.written += len(numbered)
-        known_at_us = pa.array([change.known_at_us for _, change in numbered], pa.int64())
-        stamps = known_at_us.cast(pa.timestamp("us")).cast(pa.timestamp("us", tz="UTC"))
-        rows: list[Columns] = [self._columns_of(change.state) for _, change in numbered]
-        arrays = [
-            pa.array([change.entity_id for _, change in numbered], pa.string()),
-            stamps,
-            stamps,
-            pa.array([number for number, _ in numbered], pa.int64()),
-            *(
-                _array([row[name] for row in rows], type_)
-                for name, type_ in self._layout.columns.items()
-            ),
-        ]
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            self._writer.write_table(rows_of(waiting, self._layout, self._columns_of, self.written))
+            self.written += len(waiting)
 
     def __enter__(self) -> Rows[State]:
         return self
@@ -179,6 +171,27 @@ class Rows(Generic[State]):
             self._writer.close()
             self._aside.unlink(missing_ok=True)
             os.close(self._lock)
+
+
+def rows_of(
+    changes: Sequence[Change[State]],
+    layout: ViewLayout,
+    columns_of: Callable[[State], Columns],
+    first_number: int = 0,
+) -> pa.Table:
+    """Changes as rows of `schema_of`, numbered in the order given and sorted by entity."""
+    numbered = sorted(enumerate(changes, start=first_number), key=lambda row: row[1].entity_id)
+    known_at_us = pa.array([change.known_at_us for _, change in numbered], pa.int64())
+    stamps = known_at_us.cast(pa.timestamp("us")).cast(pa.timestamp("us", tz="UTC"))
+    columns: list[Columns] = [columns_of(change.state) for _, change in numbered]
+    arrays = [
+        pa.array([change.entity_id for _, change in numbered], pa.string()),
+        stamps,
+        stamps,
+        pa.array([number for number, _ in numbered], pa.int64()),
+        *(_array([row[name] for row in columns], type_) for name, type_ in layout.columns.items()),
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema_of(layout))
 
 
 def _newest(rows: pa.Table, key: str) -> pa.Table:

@@ -45,6 +45,8 @@ class Settings:
     """Share of answers whose feature vectors are kept, 0 to 1 (`nearline skew`)."""
     served_days: float = 30.0
     """How long they are kept."""
+    ray_address: str = ""
+    """A Ray cluster that trains (auto, host:port, ray://host:10001, local); empty trains here."""
     log_retention_days: float = 7.0
     """How long the log keeps events that history holds already."""
 

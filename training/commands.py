@@ -46,8 +46,20 @@ from training.model_commands import models, policy_option
     help=say("Make it champion if the policy allows.", "满足门槛时设为线上模型。"),
 )
 @policy_option
-def train(recipe: str, quick: bool, promote: bool, policy: Path | None) -> None:
+@click.option(
+    "--ray",
+    default="",
+    metavar="ADDRESS",
+    help=say(
+        "Build features and teach the encoder on this Ray cluster: auto, host:port, "
+        "ray://host:10001, or local. Default: NEARLINE_RAY_ADDRESS, else this machine.",
+        "在 Ray 集群上构建特征与训练编码器：auto、host:port、ray://host:10001 或 local。"
+        "默认 NEARLINE_RAY_ADDRESS，否则本机。",
+    ),
+)
+def train(recipe: str, quick: bool, promote: bool, ray: str, policy: Path | None) -> None:
     import os
+    from dataclasses import replace
 
     from rich.console import Console
 
@@ -58,6 +70,7 @@ def train(recipe: str, quick: bool, promote: bool, policy: Path | None) -> None:
     # OpenMP reads this once, when torch, FAISS or XGBoost is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     settings = settings_module.load()
+    settings = replace(settings, ray_address=ray or settings.ray_address)
     out, log = Console(), Console(stderr=True)
     log.print(say("loading torch, Feast and MLflow ...", "正在加载 torch、Feast 与 MLflow ……"))
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -26,6 +26,7 @@ from training.encoder_model import Encoder, sampled_softmax_loss
 from training.metrics import single_target
 from training.neighbours import fill_cold
 from training.sequences import Questions, Windows, windows
+from training.team import ALONE, Team
 
 # Axes: Q questions, I items, D dimensions.
 Report = Callable[[dict[str, float]], None]
@@ -76,6 +77,7 @@ def fit(
     report: Report,
     content: ItemContent | None = None,
     network: Mapping[str, torch.Tensor] | None = None,
+    team: Team = ALONE,
 ) -> Encoder:
     """Return the encoder of the best epoch by validation NDCG@10, full ranking.
 
@@ -83,7 +85,7 @@ def fit(
     there as well (see `warm_start`), and that beginning is a candidate too. `report` gets
     epoch, loss, ndcg_at_10 and recall_at_20 after each epoch. With no validation questions it
     runs all epochs and keeps the last. A checkpoint at the given path is taken up; the caller
-    names it after the data and the configuration.
+    names it after the data and the configuration. A `team` shares the work (see there).
     """
     device = _device()
     torch.manual_seed(seed)
@@ -93,26 +95,31 @@ def fit(
         model.load_state_dict(network, strict=False)
     _put(model, start)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    team.attend(model, optimizer)
     mean = Mean(model, optimizer, config.averaging)
     progress = _taken_up(checkpoint, model, optimizer, mean)
     if network is not None and progress.epoch == 0 and len(validation):
         progress.best_ndcg = single_target(ranks(validation, scorer(model)), 10)[1]
         progress.best = copy.deepcopy(model.state_dict())
-    lessons = windows(interactions, config.history_length, repeats=config.repeats)
+    lessons = team.share(windows(interactions, config.history_length, repeats=config.repeats))
+    shape = replace(config, batch_size=team.batch_size(config.batch_size))
     warm = np.unique(interactions.item) + 1
     while (
         progress.epoch < config.max_epochs
         and progress.epoch - progress.best_epoch < config.patience
     ):
         progress.epoch += 1
-        loss = _epoch(model, optimizer, lessons, warm, config, seed + progress.epoch)
+        draw = team.draw(seed + progress.epoch)
+        loss = _epoch(model, optimizer, lessons, warm, shape, draw)
         places = ranks(validation, scorer(mean.model))
         recall, ndcg = single_target(places, 20)[0], single_target(places, 10)[1]
-        if len(validation) == 0 or ndcg > progress.best_ndcg:
-            progress.best_epoch, progress.best_ndcg = progress.epoch, ndcg
+        figures = team.agree({"loss": loss, "ndcg_at_10": ndcg, "recall_at_20": recall})
+        if len(validation) == 0 or figures["ndcg_at_10"] > progress.best_ndcg:
+            progress.best_epoch, progress.best_ndcg = progress.epoch, figures["ndcg_at_10"]
             progress.best = copy.deepcopy(mean.model.state_dict())
         _save(checkpoint, model, optimizer, mean, progress)
-        report({"epoch": progress.epoch, "loss": loss, "ndcg_at_10": ndcg, "recall_at_20": recall})
+        report({"epoch": progress.epoch, **figures})
+        team.kept(checkpoint)
     model.load_state_dict(progress.best)
     return model.eval()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ _LEARNS = tuple(
     Path(__file__).with_name(f"{name}.py")
     for name in ("encoder", "encoder_content", "encoder_model", "neighbours", "sequences")
 )
+
+
+Fit = Callable[..., Encoder]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +63,12 @@ def learn(
     watch: Watch,
     journal: Journal,
     line: warm_start.Line | None = None,
+    fit: Fit = encoder.fit,
 ) -> Encoders:
-    """Learn, refit twice, and judge B beside the simple models; begins with `line` if it can."""
+    """Learn, refit twice, and judge B beside the simple models; begins with `line` if it can.
+
+    `fit` is `encoder.fit`, or what does the same elsewhere.
+    """
     data, items, shape = dataset.interactions, len(dataset.items), config.encoder
     train = data.until(parts.train_until_us)
     if not len(windows(train, shape.history_length)):
@@ -81,7 +89,7 @@ def learn(
             f"recall@20 {figures['recall_at_20']:.4f}"
         )
 
-    first = encoder.fit(
+    first = fit(
         train,
         items,
         _questions(data, parts.train_until_us, parts.validate_until_us, config, test=False),

@@ -18,6 +18,7 @@ from nearline.say import say
 from nearline.settings import Settings
 from training import bundle, card, datasets, gate, lock, pipeline, warm_start
 from training.config import TrainingConfig
+from training.distributed import place
 from training.evaluation import html
 from training.leaks import GuardedStates
 from training.progress import Bars
@@ -61,20 +62,22 @@ def run(settings: Settings, config: TrainingConfig, clock: Clock, bars: Bars) ->
     bars.stage(
         say("features, point in time", "特征（按时间点）"), offline.events_in(settings.history)
     )
-    states = GuardedStates(FeastStates.open(settings, bars.step), dataset)
     registry = Registry(settings.mlflow_uri, settings.mlflow_artifacts)
     checkpoints = settings.home / "checkpoints"
-    learnt, journal = pipeline.run(
-        dataset,
-        states,
-        config,
-        checkpoints=checkpoints,
-        threads=threads,
-        left_at_us=left_at_us(settings.truth),
-        lineage=Lineage(recipe=config.name, history_fingerprint=fingerprint),
-        watch=bars,
-        line=_line(registry, checkpoints) if config.warm_start else None,
-    )
+    with place.opened(settings) as fit:
+        states = GuardedStates(FeastStates.open(settings, bars.step), dataset)
+        learnt, journal = pipeline.run(
+            dataset,
+            states,
+            config,
+            checkpoints=checkpoints,
+            threads=threads,
+            left_at_us=left_at_us(settings.truth),
+            lineage=Lineage(recipe=config.name, history_fingerprint=fingerprint),
+            watch=bars,
+            line=_line(registry, checkpoints) if config.warm_start else None,
+            fit=fit,
+        )
     bars.stage(say("bundle and registry", "打包与注册"), 2)
     now_us = clock.now_us()
     text = card.render(card.TEMPLATE.read_text(), dataset, config, journal, now_us)

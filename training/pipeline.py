@@ -16,10 +16,11 @@ from pathlib import Path
 import msgspec
 
 from nearline.contracts.bundle import Lineage
-from training import baselines, covisits, encoder_stage, ranker_stage, score_stage
+from training import baselines, covisits, encoder, encoder_stage, ranker_stage, score_stage
 from training.bundle import Learnt
 from training.config import TrainingConfig
 from training.datasets import Dataset, split
+from training.encoder_stage import Fit
 from training.journal import Journal, Watch
 from training.states import States
 from training.warm_start import Line
@@ -36,15 +37,16 @@ def run(
     lineage: Lineage,
     watch: Watch,
     line: Line | None = None,
+    fit: Fit = encoder.fit,
 ) -> tuple[Learnt, Journal]:
     """Learn everything; raises NotEnoughHistory when there is nothing to learn from.
 
     A ranker or score that the history cannot teach is left out, with the reason in the
-    journal.
+    journal. `line` is an encoder to begin with, `fit` what teaches one (see `encoder_stage`).
     """
     parts = split(dataset.interactions, config.split)
     journal = Journal()
-    encoders = encoder_stage.learn(dataset, parts, config, checkpoints, watch, journal, line)
+    encoders = encoder_stage.learn(dataset, parts, config, checkpoints, watch, journal, line, fit)
     lineage = msgspec.structs.replace(lineage, parent=encoders.parent)
     booster = ranker_stage.learn(dataset, parts, states, encoders, config, threads, watch, journal)
     scores = score_stage.learn(dataset, states, config, threads, left_at_us, watch, journal)

@@ -70,6 +70,17 @@ if TYPE_CHECKING:
 @click.option(
     "--status", is_flag=True, help=say("Show past and next runs.", "显示历次与下次训练。")
 )
+@click.option(
+    "--ray",
+    default="",
+    metavar="ADDRESS",
+    help=say(
+        "Build features and teach the encoder on this Ray cluster: auto, host:port, "
+        "ray://host:10001, or local. Default: NEARLINE_RAY_ADDRESS, else this machine.",
+        "在 Ray 集群上构建特征与训练编码器：auto、host:port、ray://host:10001 或 local。"
+        "默认 NEARLINE_RAY_ADDRESS，否则本机。",
+    ),
+)
 @click.option("--why", default="", hidden=True)
 def retrain(
     every: str | None,
@@ -80,18 +91,23 @@ def retrain(
     cold: bool,
     policy: Path | None,
     status: bool,
+    ray: str,
     why: str,
 ) -> None:
     """Once, as a schedule, or only a look."""
+    from dataclasses import replace
+
     from nearline import settings as settings_module
     from nearline.errors import PermanentError
 
     settings = settings_module.load()
+    settings = replace(settings, ray_address=ray or settings.ray_address)
     recipe = "quick" if quick else recipe
     if status:
         _show(settings)
     elif every:
         words = ["--recipe", recipe, *(["--policy", str(policy.absolute())] if policy else [])]
+        words += ["--ray", ray] if ray else []
         words += [word for word, on in (("--cold", cold), ("--force", force)) if on]
         _schedule(settings, every, at, words)
     elif at:
