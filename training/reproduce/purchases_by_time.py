@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
 from time import perf_counter
@@ -41,7 +42,7 @@ def run(place: Place, watch: Watch) -> Comparison:
         dataset, parts, config, settings.home / "checkpoints", watch, journal
     )
     booster = ranker_stage.learn(
-        dataset, parts, states, encoders, config, place.threads, watch, journal
+        dataset, parts, states, encoders, None, config, place.threads, watch, journal
     )
     if booster is None:
         raise ValueError(f"the ranker was left out: {journal.left_out}")
@@ -105,6 +106,7 @@ def run(place: Place, watch: Watch) -> Comparison:
         ),
         gates=(Gate("ranker", "lead_low", 0.0),),
         remarks=(
+            *_unproved(segments),
             "The log holds at most one row per customer, item and kind (repeats were merged "
             "upstream) and neither prices nor categories: those features are empty here.",
             "On all that is met, not purchases alone: ranker NDCG@10 "
@@ -114,6 +116,14 @@ def run(place: Place, watch: Watch) -> Comparison:
         seconds={"ranker": perf_counter() - started},
         seed=config.seed,
     )
+
+
+def _unproved(segments: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Whom the ranker has not been shown to serve better than the best source does."""
+    names = [name for name, figures in segments.items() if figures["lead_low"] <= 0]
+    if not names:
+        return []
+    return [f"No lead is proved for customers who are {', '.join(names)}: the interval holds 0."]
 
 
 def _write(folder: Path, history: Path) -> None:
