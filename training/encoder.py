@@ -129,6 +129,7 @@ def refit(
     interactions: Interactions,
     known_I: npt.NDArray[np.bool_],
     categories: Sequence[str],
+    prices_cents: Sequence[int],
     config: EncoderConfig,
     seed: int,
 ) -> Encoder:
@@ -138,7 +139,10 @@ def refit(
     their category; those still never met stay there.
     """
     model = copy.deepcopy(model)
-    _put(model, fill_cold(item_vectors(model), known_I, interactions, categories))
+    vectors_ID = fill_cold(item_vectors(model), known_I, interactions, categories)
+    if model.content is not None:
+        model.restate(model.content.restated(categories, prices_cents))
+    _put(model, vectors_ID)
     if not config.refit_epochs:
         return model.eval()
     lessons = windows(interactions, config.history_length, repeats=config.repeats)

@@ -36,20 +36,39 @@ class ItemContent:
 
         Price bands hold about equally many items each.
         """
-        names = sorted({name for name in categories if name})
+        names = tuple(sorted({name for name in categories if name}))
         if not names:
             return None
-        number_of = {name: number for number, name in enumerate(names, start=1)}
         prices = np.asarray(prices_cents, np.int64)
         stated = prices[prices > 0]
         shares = np.arange(1, _BANDS) / _BANDS
         edges = np.unique(np.quantile(stated, shares).astype(np.int64)) if len(stated) else stated
-        bands = np.searchsorted(edges, prices, side="right") + 1
+        return cls._placed(names, tuple(edges.tolist()), categories, prices)
+
+    def restated(self, categories: Sequence[str], prices_cents: Sequence[int]) -> ItemContent:
+        """The same categories and bands, with what is known of each item by another day.
+
+        A category that was unknown when the bands were drawn stays so until the next training.
+        """
+        prices = np.asarray(prices_cents, np.int64)
+        return self._placed(self.names, self.edges_cents, categories, prices)
+
+    @classmethod
+    def _placed(
+        cls,
+        names: tuple[str, ...],
+        edges_cents: tuple[int, ...],
+        categories: Sequence[str],
+        prices_cents: Ints,
+    ) -> ItemContent:
+        number_of = {name: number for number, name in enumerate(names, start=1)}
+        edges = np.asarray(edges_cents, np.int64)
+        bands = np.searchsorted(edges, prices_cents, side="right") + 1
         return cls(
-            names=tuple(names),
+            names=names,
             category_I=np.array([number_of.get(name, 0) for name in categories], np.int64),
-            edges_cents=tuple(edges.tolist()),
-            band_I=np.where(prices > 0, bands, 0),
+            edges_cents=edges_cents,
+            band_I=np.where(prices_cents > 0, bands, 0),
         )
 
     def table(

@@ -82,9 +82,14 @@ class Encoder(nn.Module):
         if content is not None:
             self.category = _zeros(len(content.names) + 1, dimension)
             self.band = _zeros(len(content.edges_cents) + 2, dimension)
-            for name, rows_I in (("_category_I", content.category_I), ("_band_I", content.band_I)):
-                rows = torch.nn.functional.pad(torch.from_numpy(rows_I), (1, 0))
-                self.register_buffer(name, rows, persistent=False)
+            self.restate(content)
+
+    def restate(self, content: ItemContent) -> None:
+        """Let categories and price bands be those of `content`, which differs in its items only."""
+        self.content = content
+        for name, rows_I in (("_category_I", content.category_I), ("_band_I", content.band_I)):
+            rows = nn.functional.pad(torch.from_numpy(rows_I), (1, 0)).to(self.item.weight.device)
+            self.register_buffer(name, rows, persistent=False)
 
     def described(self) -> Tensor:
         """(I + 1, D): what category and price say of each item; zeros without content."""

@@ -19,6 +19,7 @@ from training.encoder_model import Encoder
 from training.encoder_trial import EncoderTrial
 from training.evaluation import retrieval_trial
 from training.journal import Journal, Watch
+from training.leaks import check_learnt
 from training.neighbours import start_vectors
 from training.sequences import Questions, questions, windows
 
@@ -71,12 +72,15 @@ def learn(
     """
     data, items, shape = dataset.interactions, len(dataset.items), config.encoder
     train = data.until(parts.train_until_us)
+    check_learnt(train, parts.train_until_us, "the encoder")
     if not len(windows(train, shape.history_length)):
         raise NotEnoughHistory(
             "no customer in its first part met two items one after the other",
             "Let it grow, or check that item ids and consent are sent.",
         )
-    content = ItemContent.of(dataset.categories, dataset.prices_cents)
+    content = ItemContent.of(
+        dataset.categories_by(parts.train_until_us), dataset.prices_by(parts.train_until_us)
+    )
     warm = _warm(line, dataset, train, parts.train_until_us, shape, content, watch)
     if warm:
         shape = replace(shape, max_epochs=shape.warm_epochs, patience=shape.warm_patience)
@@ -141,9 +145,10 @@ def _refitted(
     known_I = np.zeros(len(dataset.items), bool)
     known_I[data.until(known_until_us).item] = True
     seed = config.seed + until_us % 1_000
-    return encoder.refit(
-        model, data.until(until_us), known_I, dataset.categories, config.encoder, seed
-    )
+    learn = data.until(until_us)
+    check_learnt(learn, until_us, "the refitted encoder")
+    categories, prices = dataset.categories_by(until_us), dataset.prices_by(until_us)
+    return encoder.refit(model, learn, known_I, categories, prices, config.encoder, seed)
 
 
 def _judge_retrieval(

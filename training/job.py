@@ -71,6 +71,7 @@ def run(settings: Settings, config: TrainingConfig, clock: Clock, bars: Bars) ->
             states,
             config,
             checkpoints=checkpoints,
+            served=settings.served,
             threads=threads,
             left_at_us=left_at_us(settings.truth),
             lineage=Lineage(recipe=config.name, history_fingerprint=fingerprint),

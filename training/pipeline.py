@@ -32,6 +32,7 @@ def run(
     config: TrainingConfig,
     *,
     checkpoints: Path,
+    served: Path,
     threads: int,
     left_at_us: Mapping[str, int] | None,
     lineage: Lineage,
@@ -48,7 +49,9 @@ def run(
     journal = Journal()
     encoders = encoder_stage.learn(dataset, parts, config, checkpoints, watch, journal, line, fit)
     lineage = msgspec.structs.replace(lineage, parent=encoders.parent)
-    booster = ranker_stage.learn(dataset, parts, states, encoders, config, threads, watch, journal)
+    booster = ranker_stage.learn(
+        dataset, parts, states, encoders, served, config, threads, watch, journal
+    )
     scores = score_stage.learn(dataset, states, config, threads, left_at_us, watch, journal)
     popular = baselines.popular_items(
         dataset.interactions, dataset.to_us, config.popular_days, config.popular_items

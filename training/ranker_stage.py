@@ -7,8 +7,10 @@ shown, those lists teach it too, corrected for how often each place is looked at
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from nearline import served_files
 from nearline.say import say
 from nearline.transforms.buckets import HOUR_US
 from training import baselines, click_lessons, covisits, encoder, ranker, ranker_trial
@@ -21,6 +23,8 @@ from training.label_points import Point, points
 from training.leaks import check_candidates
 from training.ranking_rows import Question, ask, lessons, rows_of
 from training.retrieval import Retriever
+from training.skew.logged_lessons import lessons_from_log
+from training.skew.logged_lessons import rows_of as logged_rows
 from training.states import States
 from training.trial import Trial
 
@@ -32,11 +36,17 @@ def learn(
     parts: Split,
     states: States,
     encoders: Encoders,
+    served: Path | None,
     config: TrainingConfig,
     threads: int,
     watch: Watch,
     journal: Journal,
 ) -> Any | None:
+    """Learn from logged and recorded moments after T1, judge on those after T2.
+
+    `served` is the folder of logged answers (see `nearline.served_files`), if there is one.
+    None when there is too little to learn from; the journal says why.
+    """
     shape, seed = config.ranker, config.seed
     moments = _moments(dataset, parts.train_until_us, parts.validate_until_us, config, test=False)
     watch.stage(say("ranker: features as of each moment", "排序：按时间点取特征"), 3)
@@ -50,7 +60,22 @@ def learn(
     stop = [one for one in asked if one.as_of_us > later_us]
     teach = lessons(teach, shape.negatives_per_point, seed)
     stop = lessons(stop, shape.negatives_per_point, seed)
-    if len(teach) < _FEWEST_LESSONS or len(stop) < _FEWEST_LESSONS // 2:
+    logged = lessons_from_log(
+        served_files.read(served, parts.train_until_us, later_us) if served else (),
+        dataset,
+        parts.train_until_us,
+        later_us,
+        hours=shape.label_hours,
+        negatives=shape.negatives_per_point,
+        per_customer=shape.points_per_customer,
+        seed=seed,
+    )
+    journal.metrics["logged_lessons"] = float(len(logged.lessons))
+    if logged.lessons:  # What production saw comes first; recomputed moments fill up.
+        watch.tell(logged.told())
+        room = max(0, shape.train_points - len(logged.lessons))
+        teach = teach[len(teach) - room :] if room < len(teach) else teach
+    if len(teach) + len(logged.lessons) < _FEWEST_LESSONS or len(stop) < _FEWEST_LESSONS // 2:
         journal.leave_out(
             f"the ranker: it needs {_FEWEST_LESSONS} moments at which retrieval named what was "
             f"met next, and found {len(teach)} to learn from and {len(stop)} to stop by",
@@ -58,6 +83,8 @@ def learn(
         )
         return None
     train, validation = rows_of(teach, states), rows_of(stop, states)
+    if logged.lessons:
+        train = logged_rows(logged.lessons).and_then(train)
     shown = click_lessons.of_exposures(
         dataset, retriever, states, parts.train_until_us, later_us, shape, seed, threads
     )

@@ -133,6 +133,9 @@ def begin(
     if not known_I.any():
         raise CannotBegin(f"none of the items of version {line.version} is left")
     vectors = fill_cold(vectors, known_I, train, dataset.categories)
+    met_I = np.zeros(len(vectors), bool)
+    met_I[train.item] = True
+    vectors[~met_I] = 0.0  # As in a beginning from nothing: what nobody met competes with nobody.
     state: dict[str, torch.Tensor] = held["state"]
     network = {name: value for name, value in state.items() if name not in _OWN_ROWS}
     if content is not None:

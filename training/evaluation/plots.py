@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 Series = Sequence[float]
 _STYLE: dict[Any, Any] = {
@@ -66,7 +67,7 @@ def learning(epochs: Series, losses: Series, figures: Series, label: str) -> str
     def draw(axes: Axes) -> None:
         axes.plot(epochs, losses, color=OTHERS, marker=".")
         axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylabel("loss", color="#7a868c")
         other = axes.twinx()
         other.plot(epochs, figures, color=OURS, marker=".")

@@ -165,7 +165,15 @@ def test_a_refit_knows_items_that_arrived_later(shop: Dataset, tmp_path: Path) -
         learnt.item.weight[newcomer + 1] = 0.0
 
     vectors = encoder.item_vectors(
-        encoder.refit(learnt, data, known, shop.categories, replace(SHAPE, refit_epochs=0), 1)
+        encoder.refit(
+            learnt,
+            data,
+            known,
+            shop.categories,
+            shop.prices_cents,
+            replace(SHAPE, refit_epochs=0),
+            1,
+        )
     )
 
     half = len(shop.items) // 2  # the halves are never met together

@@ -87,6 +87,7 @@ def learn(tmp_path: Path, events: list[Event]) -> tuple[object | None, Journal]:
         split(dataset.interactions, shape.split),
         Folded(events),
         Encoders(model, model, model),
+        None,
         shape,
         1,
         Silent(),

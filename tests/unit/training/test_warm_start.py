@@ -103,6 +103,17 @@ def test_what_it_begins_with_is_what_the_last_one_answered(
     np.testing.assert_allclose(new, old, atol=1e-5)
 
 
+def test_an_item_that_nobody_has_met_by_then_competes_with_nobody(
+    tmp_path: Path, before: Dataset, after: Dataset
+) -> None:
+    line = kept(tmp_path, before, START_US + 4 * DAY_US)
+
+    warm = begin(line, after, START_US + 4 * DAY_US)  # a0 is met on the fifth day
+
+    assert not warm.vectors_ID[after.items.index_of["a0"]].any()
+    assert warm.vectors_ID[after.items.index_of["i03"]].any()
+
+
 def test_what_has_learnt_from_the_events_that_judge_is_not_begun_with(
     tmp_path: Path, before: Dataset, after: Dataset
 ) -> None:
