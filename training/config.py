@@ -44,7 +44,9 @@ class EncoderConfig:
     """Epochs over newer events, from the best weights; 0 keeps the encoder as validated."""
     warm_epochs: int = 4
     """The most epochs of an encoder that begins where the champion's stood."""
-    warm_patience: int = 1
+    warm_patience: int = 2
+    warm_learning_rate: float = 2.5e-4
+    """Smaller than for one that begins from nothing: a new optimizer's first steps shake it."""
     warm_generations: int = 6
     """Runs that go on from one another before one begins from nothing again."""
     validation_cases: int = 2_000

@@ -83,7 +83,12 @@ def learn(
     )
     warm = _warm(line, dataset, train, parts.train_until_us, shape, content, watch)
     if warm:
-        shape = replace(shape, max_epochs=shape.warm_epochs, patience=shape.warm_patience)
+        shape = replace(
+            shape,
+            max_epochs=shape.warm_epochs,
+            patience=shape.warm_patience,
+            learning_rate=shape.warm_learning_rate,
+        )
     watch.stage(say("encoder", "序列模型"), shape.max_epochs)
 
     def on_epoch(figures: dict[str, float]) -> None:
