@@ -290,7 +290,7 @@ def _taken_up(
         return _Progress()
     try:
         held = torch.load(path, map_location=_device(), weights_only=True)
-    except (RuntimeError, EOFError, ValueError, UnpicklingError):
+    except (RuntimeError, EOFError, ValueError, LookupError, UnpicklingError):
         return _Progress()  # A damaged file costs the epochs in it, and nothing else.
     model.load_state_dict(held["model"])
     optimizer.load_state_dict(held["optimizer"])
