@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help env demo reproduce test bench unit integration lint format proto kill-test parity clean
+.PHONY: help env demo reproduce test soak bench unit integration lint format proto kill-test parity clean
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
@@ -16,17 +16,20 @@ demo: env ## see it happen: recommend, three clicks, recommend; Ctrl-C stops all
 reproduce: env ## run a published comparison again: make reproduce DATASET=beauty (none: the list)
 	@$(BIN)/nearline reproduce $(DATASET) $(ARGS)
 
-test: env lint ## all checks and all tests, with the real parts
-	$(BIN)/python -m pytest $(ARGS)
+test: env lint ## all checks and all tests but those of minutes (soak), with the real parts
+	$(BIN)/python -m pytest -m "not soak" $(ARGS)
+
+soak: env ## the tests that take minutes: retraining killed at five moments, training on a local Ray
+	$(BIN)/python -m pytest -m soak $(ARGS)
 
 bench: env ## measure event -> changed recommendation, and everything on the way
 	@$(BIN)/nearline bench --start $(ARGS)
 
-unit: env ## the tests that need no server (under a minute)
+unit: env ## the tests that need no server (a minute or two)
 	$(BIN)/python -m pytest tests/unit $(ARGS)
 
 integration: env ## the tests against real Valkey, Feast, MLflow, Ray and gRPC
-	$(BIN)/python -m pytest tests/integration $(ARGS)
+	$(BIN)/python -m pytest -m "not soak" tests/integration $(ARGS)
 
 kill-test: env ## kill the worker 20 times under load, then recount every event with SQL
 	$(BIN)/python -m pytest -s tests/integration/stream/test_kills.py $(ARGS)

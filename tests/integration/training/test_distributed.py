@@ -43,7 +43,7 @@ def rows(folder: Path, view: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.filterwarnings("ignore")  # Ray's own, of every library that it touches
 def test_rows_built_on_ray_are_those_built_here(
     history: Path, tmp_path: Path, cluster: int
@@ -64,7 +64,7 @@ def test_rows_built_on_ray_are_those_built_here(
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.filterwarnings("ignore")
 def test_an_encoder_taught_by_two_workers_is_as_good_as_one_taught_here(
     history: Path, tmp_path: Path, cluster: int

@@ -8,18 +8,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from nearline import registry, retraining
 from nearline.clock import SystemClock
 from nearline.contracts.bundle import CHALLENGER, CHAMPION, verify
+from nearline.errors import PermanentError
 from nearline.retraining import Verdict
 from nearline.settings import Settings
 from tests.unit.training.histories import START_US, met, two_tastes, write
-from training import lock
+from training import job, lock
+from training.progress import Bars
+from training.recipes import quick
+from training.retraining import Asked, once
+from training.tracking import Registry
 
 pytestmark = pytest.mark.slow
 
@@ -124,7 +130,7 @@ def test_what_the_gate_refuses_is_registered_and_never_serves(home: Home) -> Non
     assert home.versions() == ["2", "1"]
 
 
-def test_a_training_that_fails_leaves_the_champion(home: Home) -> None:
+def test_a_retraining_that_fails_leaves_the_champion(home: Home) -> None:
     home.news(2)
     (home.settings.home / "broken.yaml").write_text("rules: [{metric: a, at_lest: 1}]\n")
 
@@ -134,6 +140,59 @@ def test_a_training_that_fails_leaves_the_champion(home: Home) -> None:
     assert "at_lest" in said
     assert home.champion == "1"
     assert home.verdicts[-1] is Verdict.FAILED
+
+
+def test_a_policy_that_cannot_be_read_costs_no_training(tmp_path: Path) -> None:
+    asked = retraining_of(tmp_path, "rules: [{metric: a, at_lest: 1}]\n")
+
+    with pytest.raises(PermanentError, match="at_lest"):
+        asked(never)
+
+    (run,) = retraining.read(tmp_path).runs
+    assert (run.verdict, run.version) == (Verdict.FAILED, "")
+
+
+def test_a_champion_of_other_code_keeps_nobody_from_training(tmp_path: Path) -> None:
+    asked = retraining_of(tmp_path, NOTHING_ASKED)
+    settings = Settings(home=tmp_path, redis_url="redis://127.0.0.1:1/0")
+    mlflow = Registry(settings.mlflow_uri, settings.mlflow_artifacts)
+    client = registry.client(settings.mlflow_uri)
+    mlflow.versions()  # makes the model
+    run = client.create_run(client.create_experiment("old", settings.mlflow_artifacts.as_uri()))
+    client.log_text(run.info.run_id, '{"manifest_version": 0}', "bundle/manifest.json")
+    client.create_model_version(
+        "nearline", f"{run.info.artifact_uri}/bundle", run_id=run.info.run_id
+    )
+    mlflow.promote("1")
+    begun: list[str] = []
+
+    def fails(*_: object) -> job.Trained:
+        begun.append("training")
+        raise PermanentError("no luck today")
+
+    with pytest.raises(PermanentError, match="no luck today"):
+        asked(fails)
+
+    assert begun == ["training"]
+    assert job._line(mlflow, tmp_path) is None
+    assert registry.resolve(settings.mlflow_uri, CHAMPION) == "1"
+
+
+def never(*_: object) -> job.Trained:
+    raise AssertionError
+
+
+def retraining_of(home: Path, policy: str) -> Callable[[Callable[..., job.Trained]], object]:
+    """`once` in this process, in a home with a small history; it wants what trains."""
+    settings = Settings(home=home, redis_url="redis://127.0.0.1:1/0")
+    write(settings.history, two_tastes(customers=5))
+    (home / "policy.yaml").write_text(policy)
+    asked = Asked(quick(), home / "policy.yaml", "test")
+
+    def ask(train: Callable[..., job.Trained]) -> object:
+        return once(settings, asked, SystemClock(), Bars(Console(quiet=True)), train)
+
+    return ask
 
 
 def test_beside_another_training_it_does_nothing(home: Home) -> None:
@@ -146,6 +205,7 @@ def test_beside_another_training_it_does_nothing(home: Home) -> None:
     assert home.verdicts == before
 
 
+@pytest.mark.soak
 def test_killed_at_any_moment_the_champion_stays_and_the_next_run_completes(home: Home) -> None:
     draw, versions = random.Random(8), len(home.versions())
     for pattern in (None, *STAGES):
@@ -182,6 +242,7 @@ def test_killed_at_any_moment_the_champion_stays_and_the_next_run_completes(home
     assert "RUNNING" not in {run.info.status for run in runs}
 
 
+@pytest.mark.soak
 def test_a_schedule_trains_says_what_comes_next_and_stops_when_asked(home: Home) -> None:
     began_us = SystemClock().now_us()
     home.news(2_000)
