@@ -99,7 +99,8 @@ def fit(
     mean = Mean(model, optimizer, config.averaging)
     progress = _taken_up(checkpoint, model, optimizer, mean)
     if network is not None and progress.epoch == 0 and len(validation):
-        progress.best_ndcg = single_target(ranks(validation, scorer(model)), 10)[1]
+        begun = single_target(ranks(validation, scorer(model)), 10)[1]
+        progress.best_ndcg = team.agree({"ndcg_at_10": begun})["ndcg_at_10"]
         progress.best = copy.deepcopy(model.state_dict())
     lessons = team.share(windows(interactions, config.history_length, repeats=config.repeats))
     shape = replace(config, batch_size=team.batch_size(config.batch_size))

@@ -53,6 +53,10 @@ def fingerprint(dataset: Dataset, config: TrainingConfig) -> str:
         digest.update(np.ascontiguousarray(array).tobytes())
     for words in (dataset.items.item_ids, dataset.categories, map(str, dataset.prices_cents)):
         digest.update("\n".join(words).encode())
+    for stated in (dataset.stated_categories, dataset.stated_prices):
+        if stated is not None:  # What was known at the cut may change while the newest stays.
+            digest.update(np.stack([stated.item_N, stated.known_at_us_N]).tobytes())
+            digest.update("\n".join(map(str, stated.values)).encode())
     return digest.hexdigest()[:16]
 
 

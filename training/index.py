@@ -18,6 +18,7 @@ import numpy.typing as npt
 from nearline.contracts.bundle import IndexSpec
 from training.datasets import Interactions
 from training.retrieval import Queries
+from training.sequences import padded
 
 # Axes: I items, Q queries, D dimensions, L places in the history.
 FloatID = npt.NDArray[np.float32]
@@ -113,8 +114,8 @@ def customer_queries(
     for row, pick in enumerate(picks):
         _, start, end = ranges[pick]
         first = max(start, end - length)
-        items[row, length - (end - first) :] = interactions.item[first:end] + 1
-        kinds[row, length - (end - first) :] = interactions.kind[first:end]
+        items[row] = padded(interactions.item[first:end] + 1, length)
+        kinds[row] = padded(interactions.kind[first:end], length)
     found = [
         queries(items[start : start + _AT_ONCE], kinds[start : start + _AT_ONCE])
         for start in range(0, len(picks), _AT_ONCE)

@@ -87,7 +87,7 @@ def run(settings: Settings, config: TrainingConfig, clock: Clock, bars: Bars) ->
     with _workplace(checkpoints / f"bundle-{os.getpid()}") as folder:
         manifest = bundle.write(folder, learnt, text, now_us)
         bars.step()
-        version = Registry(settings.mlflow_uri, settings.mlflow_artifacts).register(
+        version = registry.register(
             folder,
             manifest,
             config.flat(),
@@ -120,7 +120,7 @@ def _line(registry: Registry, checkpoints: Path) -> warm_start.Line | None:
         return None
     found = warm_start.find(checkpoints, champion.number)
     if found is None:
-        found = warm_start.find(checkpoints, registry.manifest(champion).lineage.parent)
+        found = warm_start.find(checkpoints, registry.lineage(champion).parent)
     return found
 
 

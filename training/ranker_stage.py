@@ -68,17 +68,19 @@ def learn(
         hours=shape.label_hours,
         negatives=shape.negatives_per_point,
         per_customer=shape.points_per_customer,
+        limit=shape.train_points,
         seed=seed,
     )
     journal.metrics["logged_lessons"] = float(len(logged.lessons))
     if logged.lessons:  # What production saw comes first; recomputed moments fill up.
         watch.tell(logged.told())
-        room = max(0, shape.train_points - len(logged.lessons))
+        room = shape.train_points - len(logged.lessons)
         teach = teach[len(teach) - room :] if room < len(teach) else teach
     if len(teach) + len(logged.lessons) < _FEWEST_LESSONS or len(stop) < _FEWEST_LESSONS // 2:
         journal.leave_out(
             f"the ranker: it needs {_FEWEST_LESSONS} moments at which retrieval named what was "
-            f"met next, and found {len(teach)} to learn from and {len(stop)} to stop by",
+            f"met next, and found {len(teach) + len(logged.lessons)} to learn from and "
+            f"{len(stop)} to stop by",
             watch,
         )
         return None

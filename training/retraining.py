@@ -21,7 +21,7 @@ from nearline.settings import Settings
 from training import gate, job, lock
 from training.config import TrainingConfig
 from training.progress import Bars
-from training.promotion import PromotionRefused
+from training.promotion import PromotionRefused, read_policy
 from training.tracking import Registry
 
 
@@ -128,6 +128,7 @@ def _outcome(
     bars: Bars,
     train: Callable[[Settings, TrainingConfig, Clock, Bars], job.Trained],
 ) -> _Outcome:
+    read_policy(asked.policy)  # One that cannot be read must not cost a training to find out.
     registry = Registry(settings.mlflow_uri, settings.mlflow_artifacts)
     state = retraining.read(settings.home)
     if not asked.force and (known := _known(registry, state, asked.config.name, fingerprint)):
@@ -144,7 +145,7 @@ def _outcome(
 def _known(registry: Registry, state: Retraining, recipe: str, fingerprint: str) -> _Outcome | None:
     """The outcome without training, where the same history has been learnt from already."""
     champion = registry.at(CHAMPION)
-    lineage = registry.manifest(champion).lineage if champion else None
+    lineage = registry.lineage(champion) if champion else None
     same = (fingerprint, recipe)
     if champion and lineage and (lineage.history_fingerprint, lineage.recipe) == same:
         return _Outcome(

@@ -76,7 +76,7 @@ class Loop:
         return next_us
 
     def _plan(self, next_us: int | None) -> None:
-        """Note the beat, unless somebody who trains now writes the file: the next look will."""
+        """Note the beat, unless somebody who trains now writes the file: then it stays untold."""
         with suppress(lock.Busy), lock.held(self._home, lock.TRAINING, "nearline retrain --every"):
             settle(self._home)
             state = retraining.read(self._home)

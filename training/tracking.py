@@ -20,6 +20,7 @@ from nearline.contracts.bundle import (
     MANIFEST,
     PREVIOUS,
     REGISTERED_MODEL,
+    Lineage,
     Manifest,
 )
 from nearline.errors import PermanentError
@@ -178,6 +179,16 @@ class Registry:
                     f"the manifest of version {version.number} is not of a form that this code "
                     f"reads ({error}): train again with `nearline train`"
                 ) from error
+
+    def lineage(self, version: Version) -> Lineage:
+        """Where a version comes from; empty where this code cannot read what it says of itself.
+
+        So whoever trains after an upgrade is not kept from it by the champion of older code.
+        """
+        try:
+            return self.manifest(version).lineage
+        except PermanentError:
+            return Lineage()
 
     def trial(self, version: Version) -> trial.Trial:
         """The lessons and the test of a version's ranker; raises PermanentError without any."""

@@ -172,7 +172,8 @@ def category_shares(dataset: Dataset, at_us: int) -> dict[str, float]:
     Purchases of items without a category are left out of both sides.
     """
     bought = known_by(purchases(dataset.interactions), at_us, POPULAR_DAYS)
-    names = [dataset.categories[item] for item in bought.item.tolist() if dataset.categories[item]]
+    categories = dataset.categories_by(at_us)
+    names = [categories[item] for item in bought.item.tolist() if categories[item]]
     return {name: count / len(names) for name, count in sorted(Counter(names).items())}
 
 

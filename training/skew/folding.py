@@ -84,7 +84,7 @@ def read(
     until_us: int,
     progress: Callable[[int], object] = lambda events: None,
 ) -> Happenings:
-    """Read history once for some customers and items, up to an instant (and a second more)."""
+    """Read history once for some customers and items, up to an instant (and ten minutes more)."""
     customers: dict[str, list[Happening[CustomerState]]] = {name: [] for name in customer_ids}
     items: dict[str, list[Happening[ItemState]]] = {name: [] for name in item_ids}
     for _, table in history.read_days(root):

@@ -43,14 +43,14 @@ class Logged:
     other_features: int = 0  # logged by code with other features
     unreadable: int = 0
     unanswered: int = 0  # nothing of the list was met after it, or all of it, or nobody is known
-    over_limit: int = 0  # of customers with many answers
+    over_limit: int = 0  # of customers with many answers, or more than are wanted in all
 
     def told(self) -> str:
         """How many there are, for a journal."""
         return (
             f"{len(self.lessons)} lessons from logged vectors ({self.unanswered} answers taught "
-            f"nothing, {self.over_limit} were one customer's too many, {self.other_features} have "
-            f"other features, {self.unreadable} another shape)"
+            f"nothing, {self.over_limit} were too many, {self.other_features} have other features, "
+            f"{self.unreadable} another shape)"
         )
 
 
@@ -63,13 +63,15 @@ def lessons_from_log(
     hours: float,
     negatives: int,
     per_customer: int,
+    limit: int,
     seed: int,
 ) -> Logged:
     """Lessons of answers in (after_us, until_us] whose window has ended by then.
 
     `records` as `nearline.served_files.read` gives them. Gains are those of `label_points`: the
     highest kind of what occurred strictly after the answer, within `hours`. Every hit is kept and
-    at most `negatives` misses; a list without either has no order to teach.
+    at most `negatives` misses; a list without either has no order to teach. Of more lessons than
+    `limit` as many are drawn evenly, without all being held at once (Vitter 1985, algorithm R).
     """
     window_us = int(hours * HOUR_US)
     data, index_of = dataset.interactions, dataset.items.index_of
@@ -77,6 +79,7 @@ def lessons_from_log(
     ranges = {customer: (start, end) for customer, start, end in data.ranges()}
     generator = np.random.default_rng(seed)
     taken: dict[int, int] = {}
+    wanted = 0
     found = Logged()
     for record in records:
         if not after_us < record.as_of_us <= until_us - window_us:
@@ -104,6 +107,7 @@ def lessons_from_log(
             found.over_limit += 1
             continue
         taken[customer] = taken.get(customer, 0) + 1
+        wanted += 1
         check_labels(
             np.array([record.as_of_us]), data.occurred_at_us[first : first + 1], "logged answers"
         )
@@ -111,9 +115,14 @@ def lessons_from_log(
         if len(missed) > negatives:
             missed = generator.choice(missed, negatives, replace=False)
         kept = np.sort(np.concatenate([np.flatnonzero(hit_C), missed]))
-        found.lessons.append(
-            Lesson(record.as_of_us, customer, rows_CF[kept], gains_C[kept].astype(np.int64))
-        )
+        lesson = Lesson(record.as_of_us, customer, rows_CF[kept], gains_C[kept].astype(np.int64))
+        if len(found.lessons) < limit:
+            found.lessons.append(lesson)
+        else:
+            found.over_limit += 1  # Whichever goes, one does.
+            place = int(generator.integers(wanted))
+            if place < limit:
+                found.lessons[place] = lesson
     found.lessons.sort(key=lambda lesson: (lesson.as_of_us, lesson.customer))
     return found
 

@@ -1,7 +1,7 @@
 """Ranker rows of a logged answer, computed again from states; and the bits in which two differ.
 
 A source's score and rank come from a bundle's models, not from features: they are taken from the
-logged row itself unless somebody retrieves again (`training.skew.sources`).
+logged row itself.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from training.metrics import single_target
 from training.neighbours import start_vectors
 from training.recipes import quick
 from training.sequences import questions
+from training.stated import Stated
 
 SHAPE = EncoderConfig(history_length=12, dimension=16, negatives=20, max_epochs=4, patience=4)
 
@@ -153,6 +154,19 @@ def test_a_checkpoint_of_other_code_is_not_taken_up(
         names |= {encoder_stage.fingerprint(shop, quick()) for _ in range(2)}
 
     assert len(names) == 2
+
+
+def test_a_checkpoint_of_other_categories_in_the_past_is_not_taken_up(shop: Dataset) -> None:
+    """Imported later: what an item was stated to be back then, while the newest stays."""
+    before, after = (
+        replace(
+            shop, stated_categories=Stated(np.array([0] * len(told)), np.arange(len(told)), told)
+        )
+        for told in (("hats",), ("shoes", "hats"))
+    )
+
+    assert before.categories == after.categories
+    assert encoder_stage.fingerprint(before, quick()) != encoder_stage.fingerprint(after, quick())
 
 
 def test_a_refit_knows_items_that_arrived_later(shop: Dataset, tmp_path: Path) -> None:

@@ -12,7 +12,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from nearline import served_files
+from nearline.clock import utc
 from nearline.contracts.event import EXPOSURE, Event, Line
+from nearline.served import FEATURES_HASH, Served, rows_as_bytes
 from nearline.transforms import customer, item
 from nearline.transforms.buckets import DAY_US, HOUR_US, MINUTE_US
 from nearline.transforms.ranking import RANKER_FEATURES
@@ -77,7 +80,9 @@ def config() -> TrainingConfig:
     return replace(quick(), ranker=shape)
 
 
-def learn(tmp_path: Path, events: list[Event]) -> tuple[object | None, Journal]:
+def learn(
+    tmp_path: Path, events: list[Event], served: Path | None = None
+) -> tuple[object | None, Journal]:
     """The stage alone, with an encoder that has learnt nothing."""
     shape, journal = config(), Journal()
     dataset = datasets.read(write(tmp_path, events))
@@ -87,7 +92,7 @@ def learn(tmp_path: Path, events: list[Event]) -> tuple[object | None, Journal]:
         split(dataset.interactions, shape.split),
         Folded(events),
         Encoders(model, model, model),
-        None,
+        served,
         shape,
         1,
         Silent(),
@@ -136,6 +141,52 @@ def test_without_logged_lists_the_ranker_learns_and_says_what_was_left_out(tmp_p
         journal.metrics[f"rank_segment_returning_ndcg_at_10_{end}"] for end in ("low", "high")
     )
     assert low < journal.metrics["rank_segment_returning_ndcg_at_10"] < high
+
+
+def answered_live(folder: Path, events: list[Event]) -> int:
+    """Logged answers, one just before each view of some days; how many. One column says so."""
+    shown = [f"i{n:02d}" for n in range(40)]
+    records = [
+        Served(
+            response_id=f"r{number}",
+            customer_id=event.customer_id,
+            as_of_us=event.occurred_at_us - 1,
+            bundle="1",
+            features_hash=FEATURES_HASH,
+            item_ids=tuple(shown),
+            categories=("",) * len(shown),
+            item_positions=((),) * len(shown),
+            rows=rows_as_bytes(np.full((len(shown), len(RANKER_FEATURES)), 777.0, np.float32)),
+        )
+        for number, event in enumerate(events)
+        if event.name == "view_item"
+        and START_US + 21 * DAY_US < event.occurred_at_us < START_US + 22 * DAY_US
+    ]
+    for record in records:
+        day = f"day={utc(record.as_of_us):%Y-%m-%d}"
+        served_files.write(folder / day / f"served-{record.response_id}.parquet", [record])
+    return len(records)
+
+
+def test_logged_answers_teach_first_and_recomputed_moments_fill_up(tmp_path: Path) -> None:
+    events = two_tastes(customers=60)
+    _, before = learn(tmp_path / "before", events)
+    answers = answered_live(tmp_path / "served", events)
+
+    booster, journal = learn(tmp_path / "after", events, tmp_path / "served")
+
+    assert booster is not None
+    logged = int(journal.metrics["logged_lessons"])
+    assert 10 < logged <= answers
+    assert before.trial is not None
+    assert journal.trial is not None
+    rows = journal.trial.train
+    seen_R = (rows.features_RF == 777.0).all(axis=1)
+    assert rows.question_R[seen_R].tolist() == sorted(rows.question_R[seen_R].tolist())
+    assert set(rows.question_R[seen_R].tolist()) == set(range(logged))
+    taught = len(np.unique(rows.question_R))
+    assert logged < taught <= max(config().ranker.train_points, logged)
+    assert not (before.trial.train.features_RF == 777.0).any()
 
 
 def one_customer() -> list[Event]:

@@ -171,7 +171,7 @@ class _Silent:
     def tell(self, sentence: str) -> None: ...
 
 
-def test_a_run_that_goes_on_needs_fewer_epochs_and_is_no_worse(
+def test_a_run_that_goes_on_begins_with_a_smaller_loss_and_is_no_worse(
     tmp_path: Path, before: Dataset
 ) -> None:
     config = quick()

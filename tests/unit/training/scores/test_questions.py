@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from nearline.transforms.item import ItemState
 from tests.unit.training.histories import met
 from training.datasets import Dataset, IdMap, Interactions
 from training.scores.questions import CategoryDemand, Churn, Repurchase, category_shares
+from training.stated import Stated
 
 AT = 50 * DAY_US
 ITEMS = ("boot", "coat", "jar")
@@ -125,6 +126,15 @@ def test_popularity_counts_the_purchases_of_the_last_days_that_have_a_category()
 
     assert category_shares(dataset, AT) == {"clothes": pytest.approx(2 / 3), "shoes": 1 / 3}
     assert category_shares(dataset, AT - 20 * DAY_US) == {}
+
+
+def test_popularity_goes_by_the_categories_that_were_known_then() -> None:
+    dataset, _ = past(("ann", "boot", "purchase", AT - DAY_US))
+    moved = Stated(np.array([0, 0]), np.array([AT - 9 * DAY_US, AT + 1]), ("shoes", "clothes"))
+    dataset = replace(dataset, categories=("clothes", "", ""), stated_categories=moved)
+
+    assert category_shares(dataset, AT) == {"shoes": 1.0}
+    assert category_shares(dataset, AT + 1) == {"clothes": 1.0}
 
 
 @pytest.mark.parametrize("question", [Churn(7, 30), Repurchase(7, 30), CategoryDemand(7, 30)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -45,7 +46,7 @@ def shop(root: Path, *after: Event) -> Dataset:
 
 
 def learn(dataset: Dataset, *records: Served, **more: object) -> Logged:
-    options = {"hours": 24.0, "negatives": 30, "per_customer": 4, "seed": 1} | more
+    options = {"hours": 24.0, "negatives": 30, "per_customer": 4, "limit": 99, "seed": 1} | more
     return lessons_from_log(records, dataset, START_US, NOW_US + 30 * DAY_US, **options)  # type: ignore[arg-type]
 
 
@@ -100,6 +101,23 @@ def test_what_cannot_teach_is_left_out_and_counted(tmp_path: Path) -> None:
     assert found.told().startswith("4 lessons from logged vectors (3 answers taught nothing")
 
 
+def test_of_more_answers_than_are_wanted_as_many_are_drawn_from_all_of_them(
+    tmp_path: Path,
+) -> None:
+    dataset = shop(tmp_path, met("ann", "i2", NOW_US + 1))
+    records = [answer(n, at_us=NOW_US - 40 + n) for n in range(40)]
+
+    drawn = [
+        learn(dataset, *records, per_customer=40, limit=5, seed=seed).lessons for seed in range(40)
+    ]
+
+    assert {len(lessons) for lessons in drawn} == {5}
+    times = [lesson.as_of_us - NOW_US + 40 for lessons in drawn for lesson in lessons]
+    assert len(set(times)) > 35  # the first are no likelier than the last
+    assert 15 < sum(times) / len(times) < 24
+    assert all(one.as_of_us < two.as_of_us for held in drawn for one, two in pairwise(held))
+
+
 def test_none_at_all_are_rows_too() -> None:
     rows = rows_of([])
 
@@ -107,7 +125,7 @@ def test_none_at_all_are_rows_too() -> None:
     assert len(rows.gains_R) == len(rows.question_R) == 0
 
 
-def test_logged_questions_come_first_and_recomputed_ones_fill_up(tmp_path: Path) -> None:
+def test_questions_are_numbered_on_where_others_follow(tmp_path: Path) -> None:
     dataset = shop(tmp_path, met("ann", "i2", NOW_US + 1))
     logged = rows_of(learn(dataset, answer(1), answer(2, at_us=NOW_US - 1)).lessons)
 
