@@ -80,9 +80,10 @@ def newest_us(root: Path, now_us: int) -> int:
     and served, while a shop that runs leaves yesterday's bundle behind by itself.
     """
     files = history.files(root)
-    newest = [str(path) for path in files if path.parent == max(one.parent for one in files)]
-    if not newest:
+    if not files:
         return now_us
+    day = max(path.parent for path in files)
+    newest = [str(path) for path in files if path.parent == day]
     with duckdb.connect() as connection:
         found = connection.execute(
             "SELECT max(occurred_at_us) FROM read_parquet(?, hive_partitioning = false)", [newest]

@@ -99,6 +99,7 @@ def test_the_policy_that_ships_reads_and_asks_for_encoder_freshness_and_cost() -
     ]
     good = {"encoder_ndcg_at_10": 0.2, "churn_14d_ece": 0.02, "churn_14d_auc": 0.8} | COSTS
     assert check(policy, good, good) == []
+    assert check(policy, good | {"churn_14d_recency_auc": 0.5}, good) == []  # a bar, not a model
     for name, value in {
         "churn_14d_ece": 0.2,
         "churn_14d_auc": 0.5,
