@@ -25,11 +25,6 @@ from serving import finder, rankers
 from serving.finder import Finder
 from serving.rankers import Ranker, booster, scores_of
 
-# Axes: I items, D dimensions, L places in the history, F features.
-FloatID = npt.NDArray[np.float32]
-IntL = npt.NDArray[np.int64]
-FloatF = npt.NDArray[np.float32]
-
 
 @dataclass(frozen=True, slots=True)
 class ChurnModel:

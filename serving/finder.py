@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from nearline.contracts import bundle as contract
 from nearline.contracts.bundle import BundleRefused, Manifest
+from nearline.rankers import onnx_session
 from nearline.transforms.candidates import Catalogue
 from nearline.transforms.content import ContentTable
 from nearline.transforms.covisits import CovisitTable
@@ -136,14 +137,3 @@ def smoke(version: str, finder: Finder) -> None:
     _, found = finder.index.search(query, 1)
     if found[0, 0] < 0:
         raise BundleRefused(version, "its index finds nothing")
-
-
-def onnx_session(path: Path) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(
-        str(path), sess_options=options, providers=["CPUExecutionProvider"]
-    )

@@ -107,7 +107,9 @@ class BundleWatch:
             logger.warning("the registry did not answer: %s", type(error).__name__)
             self.state = replace(state, looked=True, refused=REGISTRY_DOWN)
         else:
-            refused = "" if self.state.refused == REGISTRY_DOWN else self.state.refused
+            # What answers is what is wanted, perhaps again, after a refused one was taken back.
+            well = wanted == self.state.active or self.state.refused == REGISTRY_DOWN
+            refused = "" if well else self.state.refused
             self.state = replace(self.state, looked=True, refused=refused)
 
     async def _repeat_champion(self) -> None:

@@ -123,6 +123,20 @@ def test_a_tampered_bundle_is_refused_and_its_successor_is_taken() -> None:
     assert watch.state.refused == ""
 
 
+def test_a_refused_version_is_forgotten_when_the_alias_goes_back_to_what_answers() -> None:
+    registry, story = FakeRegistry(), list[str]()
+    watch = watch_of(registry, FakeStage("ranking", story, refuses=("8",)), now_s=[0.0])
+    registry.champion = "7"
+    asyncio.run(watch.look())
+    registry.champion = "8"
+    assert asyncio.run(watch.look()).refused == "bundle 8: it is odd"
+
+    registry.champion = "7"  # somebody rolled back
+
+    assert asyncio.run(watch.look()).refused == ""
+    assert watch.state.active == "7"
+
+
 def test_a_registry_that_is_down_changes_nothing_but_the_report() -> None:
     registry, story = FakeRegistry(), list[str]()
     watch = watch_of(registry, FakeStage("ranking", story), now_s=[0.0])
