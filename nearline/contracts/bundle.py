@@ -151,12 +151,17 @@ def features_hash(*lists: list[str]) -> str:
 
 
 def digests_of(directory: Path) -> dict[str, str]:
-    """The sha256 of every file in a bundle but its manifest."""
+    """The sha256 of every file in a bundle but its manifest; "" for what is no file."""
     return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        path.name: _sha256(path) if path.is_file() else ""
         for path in sorted(directory.iterdir())
         if path.name != MANIFEST
     }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as handle:  # Read in pieces: an index may have gigabytes.
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:

@@ -60,6 +60,14 @@ def test_a_file_that_the_manifest_does_not_name_is_refused(tmp_path: Path) -> No
         verify(tmp_path, "7")
 
 
+def test_a_folder_within_a_bundle_is_refused_like_a_foreign_file(tmp_path: Path) -> None:
+    sealed(tmp_path)
+    (tmp_path / "more").mkdir()
+
+    with pytest.raises(BundleRefused, match=r"more"):
+        verify(tmp_path, "7")
+
+
 def test_a_file_that_could_execute_code_is_refused_even_when_sealed(tmp_path: Path) -> None:
     (tmp_path / "model.pkl").write_bytes(b"\x80")
 
