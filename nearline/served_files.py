@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +43,11 @@ SCHEMA = pa.schema(
 _logger = logging.getLogger(__name__)
 
 
-def archive(client: redis.Redis, root: Path) -> int:
+def archive(client: redis.Redis, root: Path, tend: Callable[[], object] = lambda: None) -> int:
     """Move what waits on the stream into files under `root`; return how many records.
 
-    Raises redis.RedisError or OSError; calling again later is safe.
+    Calls `tend` after each page, for whoever must not be silent for seconds. Raises
+    redis.RedisError or OSError; calling again later is safe.
     """
     moved = 0
     while True:
@@ -67,6 +68,7 @@ def archive(client: redis.Redis, root: Path) -> int:
             write(root / f"day={day}" / f"served-{first}_{last}.parquet", held)
         client.xdel(keys.SERVED, *(place for place, _ in page))
         moved += len(records)
+        tend()
 
 
 def write(path: Path, records: list[Served]) -> Path:

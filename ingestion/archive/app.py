@@ -70,7 +70,7 @@ def run(settings: Settings, *, once: bool) -> None:
                 tell()
                 if 0 in leases.held and time.monotonic() >= served_due_s:  # One writer does it.
                     served_due_s = time.monotonic() + _SERVED_EVERY_S
-                    served_files.archive(client, settings.served)
+                    served_files.archive(client, settings.served, leases.tend)
                 if once and not read and not leases.others:
                     break
                 if not leases.held:

@@ -63,7 +63,8 @@ def champion(found: Champion) -> Result:
 def retraining(last_success_h: float | None, every_h: float | None) -> Result:
     """`last_success_h` ago a run ended with a champion that knows all; None: no run ever did.
 
-    `every_h` is None where no schedule was ever started.
+    `every_h` is None where there was neither a schedule nor a run; runs without a schedule (of
+    systemd, of cron) count as daily.
     """
     if every_h is None and last_success_h is None:
         return ok(
