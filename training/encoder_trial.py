@@ -69,8 +69,3 @@ def load(folder: Path) -> EncoderTrial:
             held["items"], held["kinds"], held["targets"], held["asked_at_us"], tuple(seen)
         )
         return EncoderTrial(questions, held["known"], held["places"], int(held["learnt_until_us"]))
-
-
-def ndcg_at_10(places_Q: Ints) -> Floats:
-    """(Q,): 1 / log2(place + 1) for a single target among the first ten, else 0."""
-    return np.where(places_Q <= 10, 1.0 / np.log2(places_Q + 1.0), 0.0)

@@ -2,7 +2,13 @@
 
 from training.evaluation.bootstrap import paired_bootstrap
 from training.evaluation.chances import at_alert_rate, expected_calibration_error
-from training.evaluation.ranking import ndcg_at_k, ranks_of_targets, recall_at_k, single_target
+from training.evaluation.ranking import (
+    ndcg_at_k,
+    ranks_of_targets,
+    recall_at_k,
+    single_ndcg,
+    single_target,
+)
 
 __all__ = [
     "at_alert_rate",
@@ -11,5 +17,6 @@ __all__ = [
     "paired_bootstrap",
     "ranks_of_targets",
     "recall_at_k",
+    "single_ndcg",
     "single_target",
 ]

@@ -276,7 +276,7 @@ def withdraw() -> None:
     "form",
     type=click.Choice(["xgboost", "lightgbm", "onnx"]),
     default=None,
-    help=say("Its form; by default its suffix tells.", "模型形式；默认由后缀判断。"),
+    help=say("Its form, to be sure: its suffix must agree.", "模型形式，用于核对：须与后缀一致。"),
 )
 @click.option(
     "--features",
@@ -294,7 +294,7 @@ def bring(ranker: Path, form: str | None, features: Path | None, by: str) -> Non
 
     names = None
     if features is not None:
-        names = [line.strip() for line in features.read_text().splitlines() if line.strip()]
+        names = [line.strip() for line in features.read_text("utf-8").splitlines() if line.strip()]
     brought = bringing.Desk().register_ranker(ranker, features=names, by=by, form=form)
     click.echo(str(brought))
 

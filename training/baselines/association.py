@@ -56,7 +56,9 @@ def rules(baskets: Sequence[Sequence[str]], support: str, confidence: str) -> li
         return []
     fewest = max(1, ceil(Fraction(support) * len(baskets)))
     # Half a basket below the bound: its comparison of floats cannot go wrong there.
-    by_size, count = itemsets_from_transactions(list(baskets), (fewest - 0.5) / len(baskets))
+    below = (fewest - 0.5) / len(baskets)
+    largest = max(1, *map(len, baskets))  # Its own limit of 8 items would lose longer rules.
+    by_size, count = itemsets_from_transactions(list(baskets), below, max_length=largest)
     sizes: dict[frozenset[str], int] = {
         frozenset(found): together for sets in by_size.values() for found, together in sets.items()
     }

@@ -126,11 +126,11 @@ class Desk:
     ) -> Brought:
         """Put a ranker into a copy of the champion's bundle and register it as challenger.
 
-        `model` is an XGBoost or LightGBM model, an ONNX ModelProto, or the path of one
-        (`form` says which, where the suffix should not). `features` are its inputs in order,
-        all of serving's unless named. Raises Refused, and registers nothing, when a feature is
-        unknown, when the file holds more than standard operators, when a score is no number, or
-        when it is too slow to answer.
+        `model` is an XGBoost or LightGBM model, an ONNX ModelProto, or the path of one (its
+        suffix says which; `form`, where given, must agree). `features` are its inputs in
+        order, all of serving's unless named. Raises Refused, and registers nothing, when a
+        feature is unknown, when the file holds more than standard operators, when a score is no
+        number, or when it is too slow to answer.
         """
         base = self.base()
         trial = self._registry.trial(base)

@@ -103,12 +103,20 @@ def _nodes_of(graph: Any) -> Iterator[Any]:
 
 
 def _tensors(model: Any) -> Iterator[Any]:
-    yield from model.graph.initializer
+    yield from _weights(model.graph)
     for node in _nodes(model):
         for attribute in node.attribute:
             yield from (attribute.t, *attribute.tensors)
+            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+                yield from (sparse.values, sparse.indices)
             for inner in (attribute.g, *attribute.graphs):
-                yield from inner.initializer
+                yield from _weights(inner)
+
+
+def _weights(graph: Any) -> Iterator[Any]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
 
 
 def _is_external(tensor: Any) -> bool:

@@ -32,13 +32,15 @@ from training import card
 from training.bring import graphs, reading
 from training.bring.refusal import Refused
 from training.bundle import code_version
-from training.encoder_trial import EncoderTrial, ndcg_at_10
-from training.metrics import paired_bootstrap, single_target
+from training.encoder_trial import EncoderTrial
+from training.metrics import paired_bootstrap, single_ndcg, single_target
 from training.trial import Trial
 
 # Axes: Q questions, R rows, I items, D dimensions.
 Floats = npt.NDArray[np.float64]
 FloatID = npt.NDArray[np.float32]
+# How the names of figures begin that speak of a ranker, of how it learnt, of what it replaced.
+_OF_RANKER = ("rank_", "ranker_", "brought_", "exposed_", "examined_", "logged_")
 SLOWEST_MS = 1_000.0  # Serving stops waiting for a ranker after 1,500 ms.
 
 
@@ -95,7 +97,7 @@ def with_ranker(
     retrieval_Q = trial.ndcg_of_retrieval()
     rival_Q = retrieval_Q if held_Q is None else held_Q
     lead = paired_bootstrap(own_Q, rival_Q, seed)
-    metrics = _without(parent.manifest.metrics, "rank_", "ranker_", "brought_")
+    metrics = _without(parent.manifest.metrics, *_OF_RANKER)
     metrics |= _ranker_figures(own_Q, retrieval_Q, trial, seed) | _named("brought_lead", lead)
     kept = _sealed(folder, parent, manifest, metrics, f"{by}: ranker", now_us)
     return Made(folder, kept, float(own_Q.mean()), float(rival_Q.mean()), lead, probe)
@@ -147,9 +149,9 @@ def with_encoder(
         return np.asarray(found, np.float32)
 
     places_Q = trial.places(queries, vectors)
-    own_Q, held_Q = ndcg_at_10(places_Q), ndcg_at_10(trial.places_Q)
+    own_Q, held_Q = single_ndcg(places_Q, 10), single_ndcg(trial.places_Q, 10)
     lead = paired_bootstrap(own_Q, held_Q, seed)
-    metrics = _without(parent.manifest.metrics, "rank_", "ranker_", "brought_", "encoder_")
+    metrics = _without(parent.manifest.metrics, *_OF_RANKER, "encoder_")
     metrics |= _named("brought_lead", lead)
     metrics["encoder_recall_at_20"] = single_target(places_Q, 20)[0]
     metrics["encoder_ndcg_at_10"] = float(own_Q.mean())
@@ -206,7 +208,7 @@ def _check_features(features: list[str], takes: int, own_names: list[str]) -> No
     odd = [name for name in features if name not in RANKER_FEATURES]
     if odd:
         near = difflib.get_close_matches(odd[0], RANKER_FEATURES, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near else "."
         raise Refused(
             f"serving has no feature {', '.join(map(repr, odd[:5]))}{hint} All that it has: "
             "nearline.transforms.ranking.RANKER_FEATURES"

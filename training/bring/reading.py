@@ -26,14 +26,14 @@ _LIMIT_S = 120.0
 
 
 def form_of(path: Path, form: str | None) -> RankerFormat:
-    """The form of a file by its suffix, or as it is named; refuses what bundles do not hold."""
+    """The form of a file by its suffix, which `form` must not contradict; raises Refused."""
     by_suffix = _SUFFIXES.get(path.suffix.lower())
     if by_suffix is None:
         raise Refused(
             f"a file that ends in {path.suffix or 'nothing'!r} is none that a bundle may hold: "
             f"{', '.join(_SUFFIXES)}. Pickles and Python can run code and are never read"
         )
-    if form is not None and RankerFormat(form) is not by_suffix:
+    if form is not None and form != by_suffix:
         raise Refused(f"it ends in {path.suffix}, which is {by_suffix.value} and not {form}")
     return by_suffix
 

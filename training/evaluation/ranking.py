@@ -103,21 +103,27 @@ def ranks_of_targets(
     """The place (from 1) of each question's single target among all items.
 
     Items scored -inf do not compete. Ties count half against the target, rounded up, so a
-    model that gives every item the same score stands in the middle, not first.
+    model that gives every item the same score stands in the middle, not first. A score that is no
+    number counts against the model: such a target is last, any other item before the target.
     """
     own_Q1 = np.take_along_axis(scores_QI, targets_Q[:, None], axis=1)
-    better_Q = (scores_QI > own_Q1).sum(axis=1)
+    better_Q = (~(scores_QI <= own_Q1)).sum(axis=1)  # NaN is neither above nor below.
     tied_Q = (scores_QI == own_Q1).sum(axis=1) - 1
     place_Q = 1 + better_Q + (tied_Q + 1) // 2
-    return np.where(np.isneginf(own_Q1[:, 0]), scores_QI.shape[1], place_Q).astype(np.int64)
+    out_Q = np.isneginf(own_Q1[:, 0]) | np.isnan(own_Q1[:, 0])
+    return np.where(out_Q, scores_QI.shape[1], place_Q).astype(np.int64)
 
 
 def single_target(ranks_Q: npt.NDArray[np.int64], k: int) -> tuple[float, float]:
     """(recall@k, NDCG@k) when every question has one target; NaN, NaN without questions."""
     if len(ranks_Q) == 0:
         return float("nan"), float("nan")
-    found_Q = ranks_Q <= k
-    return float(found_Q.mean()), float(np.where(found_Q, 1.0 / np.log2(ranks_Q + 1), 0.0).mean())
+    return float((ranks_Q <= k).mean()), float(single_ndcg(ranks_Q, k).mean())
+
+
+def single_ndcg(ranks_Q: npt.NDArray[np.int64], k: int) -> Floats:
+    """NDCG@k of each question with one target at this place: 1 / log2(place + 1), 0 beyond k."""
+    return np.asarray(np.where(ranks_Q <= k, 1.0 / np.log2(ranks_Q + 1), 0.0), np.float64)
 
 
 def _asked(values_Q: Floats, targets_Q: Ints) -> Floats:

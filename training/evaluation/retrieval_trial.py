@@ -13,7 +13,12 @@ from training import baselines
 from training.baselines.scorer import CHUNK, Scorer, competing
 from training.datasets import Dataset
 from training.evaluation import beyond
-from training.evaluation.ranking import first_places, ranks_of_targets, single_target
+from training.evaluation.ranking import (
+    first_places,
+    ranks_of_targets,
+    single_ndcg,
+    single_target,
+)
 from training.evaluation.segments import by_segment, of_questions
 from training.journal import Journal, Watch
 from training.sequences import Questions
@@ -147,8 +152,7 @@ def _segments(asked: Asked, places: dict[str, Ints], counts_I: Ints) -> dict[str
     )
     found: dict[str, dict[str, float]] = {}
     for model, places_Q in places.items():
-        gains_Q = np.where(places_Q <= PLACES, 1.0 / np.log2(places_Q + 1.0), 0.0)
-        for name, segment in by_segment(gains_Q, marks).items():
+        for name, segment in by_segment(single_ndcg(places_Q, PLACES), marks).items():
             row = found.setdefault(name, {"questions": float(segment.questions)})
             row[model] = segment.value
     return found

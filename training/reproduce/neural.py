@@ -12,6 +12,7 @@ import torch
 
 from training import baselines, encoder
 from training.config import EncoderConfig
+from training.metrics import single_target
 from training.neighbours import start_vectors
 from training.reproduce.comparison import Origin, Place, Row, Watch
 from training.reproduce.leave_one_out import LeaveOneOut
@@ -49,10 +50,8 @@ def figures(ranks_Q: npt.NDArray[np.int64]) -> dict[str, float]:
     """Recall, NDCG and MRR at 5, 10 and 20 of questions with one target each."""
     found: dict[str, float] = {}
     for k in (5, 10, 20):
-        within_Q = ranks_Q <= k
-        found[f"recall_at_{k}"] = float(within_Q.mean())
-        found[f"ndcg_at_{k}"] = float(np.where(within_Q, 1 / np.log2(ranks_Q + 1), 0).mean())
-        found[f"mrr_at_{k}"] = float(np.where(within_Q, 1 / ranks_Q, 0).mean())
+        found[f"recall_at_{k}"], found[f"ndcg_at_{k}"] = single_target(ranks_Q, k)
+        found[f"mrr_at_{k}"] = float(np.where(ranks_Q <= k, 1 / ranks_Q, 0).mean())
     return found
 
 

@@ -13,7 +13,7 @@ from training import baselines, ranker
 from training.baselines import Scorer
 from training.config import RankerConfig
 from training.datasets import Interactions
-from training.metrics import paired_bootstrap, single_target
+from training.metrics import paired_bootstrap, single_ndcg, single_target
 from training.ranking_rows import Rows
 from training.reproduce import purchase_log, purchases_by_time
 from training.reproduce.comparison import Comparison, Gate, Origin, Place, Row, Watch
@@ -81,7 +81,7 @@ def next_purchase(place: Place, watch: Watch) -> Comparison:
     sources = {name: asked.places(_by(f"{name}_score")) for name in SOURCES}
     simple = _simple(held, seconds, watch)
     best = max(sources, key=lambda name: single_target(sources[name], 10)[1])
-    lead = paired_bootstrap(_gain(found[_RANKER]), _gain(sources[best]), SEED)
+    lead = paired_bootstrap(single_ndcg(found[_RANKER], 10), single_ndcg(sources[best], 10), SEED)
     leads = dict(zip(("lead", "lead_low", "lead_high"), lead, strict=True))
     return Comparison(
         title="RetailRocket, next purchase (leave-one-out)",
@@ -158,10 +158,6 @@ def _figures(places_Q: Ints) -> dict[str, float]:
         recall, ndcg = single_target(places_Q, cut)
         figures |= {f"recall_at_{cut}": recall, f"ndcg_at_{cut}": ndcg}
     return figures
-
-
-def _gain(places_Q: Ints) -> npt.NDArray[np.float64]:
-    return np.asarray(np.where(places_Q <= 10, 1.0 / np.log2(places_Q + 1), 0.0), np.float64)
 
 
 def _by(column: str) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:

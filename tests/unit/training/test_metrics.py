@@ -59,6 +59,13 @@ def test_ranks_count_better_items_half_the_ties_and_none_that_do_not_compete() -
     assert ranks_of_targets(scores, np.array([2, 0, 2, 2])).tolist() == [3, 3, 2, 4]
 
 
+def test_a_model_that_says_no_numbers_is_last_not_first() -> None:
+    nan = np.nan
+    scores = np.array([[nan, nan, nan], [nan, 1.0, 2.0], [3.0, 1.0, nan]], np.float32)
+
+    assert ranks_of_targets(scores, np.array([1, 2, 0])).tolist() == [3, 2, 2]
+
+
 def test_a_bootstrap_interval_holds_the_mean_and_is_the_same_for_the_same_seed() -> None:
     draw = np.random.default_rng(1)
     left, right = draw.normal(0.3, 1, 400), draw.normal(0.0, 1, 400)
@@ -87,3 +94,7 @@ def test_the_alert_rate_warns_the_highest_scores() -> None:
     assert at_alert_rate(labels, scores, 0.4) == (pytest.approx(1 / 3), 0.5)
     assert at_alert_rate(labels, scores, 0.0)[1] == 1.0  # at least one is warned
     assert math.isnan(at_alert_rate(np.zeros(2), np.zeros(2), 0.5)[0])
+
+
+def test_a_lead_over_no_questions_is_no_number() -> None:
+    assert all(map(math.isnan, paired_bootstrap(np.zeros(0), np.zeros(0), 1)))

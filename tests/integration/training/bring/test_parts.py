@@ -113,7 +113,12 @@ def test_a_file_from_torch_is_taken(parent: Parent, tmp_path: Path) -> None:
 def test_figures_of_the_part_that_was_replaced_are_not_carried_on(parent: Parent) -> None:
     import msgspec
 
-    held = {"rank_segment_new_ndcg_at_10": 0.9, "ranker_lead": 0.5, "encoder_ndcg_at_10": 0.2}
+    held = {
+        "rank_segment_new_ndcg_at_10": 0.9,
+        "ranker_lead": 0.5,
+        "encoder_ndcg_at_10": 0.2,
+        "logged_lessons": 40.0,
+    }
     parent = Parent("7", parent.folder, msgspec.structs.replace(parent.manifest, metrics=held))
 
     figures = bring(parent, of_xgboost()).manifest.metrics
@@ -123,6 +128,7 @@ def test_figures_of_the_part_that_was_replaced_are_not_carried_on(parent: Parent
     assert 0.9 not in both  # measured anew, over halves of the questions
     assert sum(both) / 2 == pytest.approx(figures["rank_ranker_ndcg_at_10"])
     assert figures["ranker_lead"] != 0.5
+    assert "logged_lessons" not in figures  # of how the old one learnt
 
 
 def text_of(path: Path, text: str) -> Path:

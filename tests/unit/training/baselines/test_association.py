@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from math import comb
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,13 @@ def test_rules_equal_those_of_a_naive_count_on_random_baskets() -> None:
 
     assert {(one.given, one.then, one.together, one.given_count) for one in found} == naive
     assert len(naive) > 10
+
+
+def test_a_rule_may_be_as_long_as_a_basket() -> None:
+    found = rules([list("abcdefghi")] * 2, "1", "1")
+
+    assert max(len(rule.given) for rule in found) == 8
+    assert len(found) == sum(comb(9, size) * size for size in range(2, 10))
 
 
 @pytest.mark.parametrize(("bounds", "known"), list(groceries.KNOWN.items())[:3])

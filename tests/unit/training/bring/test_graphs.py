@@ -73,6 +73,17 @@ def test_weights_in_files_beside_the_graph_are_refused(tmp_path: Path) -> None:
         graphs.inspect(onnx.load(path, load_external_data=False))
 
 
+def test_sparse_weights_in_files_beside_the_graph_are_refused() -> None:
+    model = linear()
+    values = numpy_helper.from_array(np.ones(1, np.float32), "weights")
+    values.data_location = TensorProto.EXTERNAL
+    indices = numpy_helper.from_array(np.zeros(1, np.int64), "indices")
+    model.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [3, 1]))
+
+    with pytest.raises(Refused, match="files beside the graph"):
+        graphs.inspect(model)
+
+
 def test_a_graph_that_is_not_well_formed_is_refused() -> None:
     dangling = helper.make_node("MatMul", ["rows", "nothing"], ["score"])
 
