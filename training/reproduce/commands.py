@@ -94,6 +94,7 @@ def reproduce(dataset: str | None, data: Path, pages: Path, threads: int | None)
         )
         place.checkpoints.mkdir(parents=True, exist_ok=True)
         run = known[dataset].load()
+        code = code_version()  # Of the start: what is committed meanwhile did not run.
         with Bars(log) as bars:
             comparisons = run(place, bars)
     except KeyboardInterrupt:
@@ -110,12 +111,14 @@ def reproduce(dataset: str | None, data: Path, pages: Path, threads: int | None)
         machine=machine,
         at=utc(since_us),
         seconds=(clock.now_us() - since_us) / 1e6,
-        code_version=code_version(),
+        code_version=code,
     )
     pages.mkdir(parents=True, exist_ok=True)
     file = pages / f"reproduce-{dataset}.md"
     file.write_text(page.to_markdown(comparisons, made), encoding="utf-8")
     page.show(comparisons, out)
+    for learnt in place.checkpoints.rglob("*.pt"):  # Else the next run would learn nothing.
+        learnt.unlink()
     out.print(say(f"Page: {file}", f"页面：{file}"), soft_wrap=True)
     missed = page.failures(comparisons)
     if missed:

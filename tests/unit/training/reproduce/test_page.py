@@ -111,6 +111,9 @@ def test_groceries_runs_to_its_page_and_meets_every_count(
 ) -> None:
     monkeypatch.setenv("NEARLINE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("NEARLINE_LANG", "en")
+    learnt = tmp_path / "home" / "checkpoints" / "reproduce" / "groceries" / "model.pt"
+    learnt.parent.mkdir(parents=True)
+    learnt.touch()
 
     done = CliRunner().invoke(
         reproduce,
@@ -121,3 +124,4 @@ def test_groceries_runs_to_its_page_and_meets_every_count(
     page = (tmp_path / "pages" / "reproduce-groceries.md").read_text()
     assert "| 410 exactly | association rules, whole numbers |" in page
     assert "missed" not in page
+    assert not learnt.exists()  # What is done is done: the next run learns again.
