@@ -18,12 +18,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from nearline import rankers
-from nearline.contracts.bundle import ENCODER, INDEX, Manifest, verify
+from nearline.contracts.bundle import CONTENT, COVISITS, ENCODER, INDEX, Manifest, verify
 from nearline.errors import NearlineError, PermanentError
+from nearline.transforms.content import ContentTable
+from nearline.transforms.covisits import CovisitTable
 from nearline.transforms.ranking import RANKER_FEATURES
 
 CANDIDATES = 200  # About as many as an answer ranks.
@@ -87,6 +90,7 @@ class _Loaded:
         self._index: Any = faiss.read_index(str(folder / INDEX))
         spec = self.manifest.ranker
         self._ranker = rankers.read(folder, spec) if spec else None
+        _read_the_rest(folder, self.manifest, self._index)
         self.size_mb = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
 
     def answer(self, draw: np.random.Generator) -> None:
@@ -114,6 +118,19 @@ class _Loaded:
                 f"{CANDIDATES} rows; features that are unknown arrive as NaN, so a model that "
                 "cannot read NaN must fill it in by itself"
             )
+
+
+def _read_the_rest(folder: Path, manifest: Manifest, index: Any) -> None:
+    """Try what no question here needs: else serving would be the first to find it broken."""
+    if index.ntotal != manifest.items:
+        raise ProbeFailed(f"its index holds {index.ntotal} vectors for {manifest.items} items")
+    if (folder / COVISITS).is_file():
+        with np.load(folder / COVISITS, allow_pickle=False) as arrays:
+            CovisitTable.from_arrays(dict(arrays), manifest.items)
+    if (folder / CONTENT).is_file():
+        msgspec.json.decode((folder / CONTENT).read_bytes(), type=ContentTable)
+    for score in manifest.scores:
+        rankers.booster(folder / score.file)
 
 
 def _made_up_rows(draw: np.random.Generator) -> npt.NDArray[np.float32]:

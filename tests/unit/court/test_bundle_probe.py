@@ -60,6 +60,15 @@ def test_a_file_that_is_no_model_fails_here_and_not_in_this_process(
         measure([broken], questions=2)
 
 
+def test_a_file_that_no_question_needs_is_tried_as_well(folder: Path, tmp_path: Path) -> None:
+    broken = Path(shutil.copytree(folder, tmp_path / "6"))
+    (broken / contract.CONTENT).write_text('{"categories": 1}')
+    reseal(broken)
+
+    with pytest.raises(ProbeFailed, match="ValidationError"):
+        measure([broken], questions=2)
+
+
 def test_a_tampered_bundle_is_not_even_read(folder: Path, tmp_path: Path) -> None:
     broken = Path(shutil.copytree(folder, tmp_path / "5"))
     (broken / contract.POPULAR).write_text("[0]")
