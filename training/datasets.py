@@ -109,12 +109,12 @@ class Dataset:
     def categories_by(self, instant_us: int) -> tuple[str, ...]:
         """Each item's category as a bundle made at an instant would hold it, "" where unknown."""
         held = self.stated_categories
-        return self.categories if held is None else held.by(instant_us, self.categories)
+        return self.categories if held is None else held.by(instant_us, "", self.first_seen_us)
 
     def prices_by(self, instant_us: int) -> tuple[int, ...]:
         """Each item's price likewise, in cents, 0 where unknown."""
         held = self.stated_prices
-        return self.prices_cents if held is None else held.by(instant_us, self.prices_cents)
+        return self.prices_cents if held is None else held.by(instant_us, 0, self.first_seen_us)
 
     def known_by(self, instant_us: int) -> npt.NDArray[np.bool_]:
         """(I,): the items that a bundle made at an instant would hold."""

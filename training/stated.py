@@ -21,18 +21,18 @@ class Stated:
     known_at_us_N: Ints
     values: tuple[Any, ...]
 
-    def by(self, instant_us: int, unknown: Sequence[Any]) -> tuple[Any, ...]:
-        """The value of every item as it was known at an instant, in step with `unknown`.
+    def by(self, instant_us: int, unknown: Any, came_us: Sequence[int]) -> tuple[Any, ...]:
+        """The value of every item as it was known at an instant, in step with `came_us`.
 
-        An item of which nothing had been stated by then gets its first statement: it came later,
-        and that is what it came with. Items without any keep what `unknown` holds.
+        An item that came later gets its first statement: that is what it came with. One that had
+        come, and of which nothing was stated yet, is `unknown`, whatever was stated of it since.
         """
-        found = list(unknown)
+        found = [unknown] * len(came_us)
         set_already: set[int] = set()
         for item, known_us, value in zip(
             self.item_N.tolist(), self.known_at_us_N.tolist(), self.values, strict=True
         ):
-            if known_us <= instant_us or item not in set_already:
+            if known_us <= instant_us or (came_us[item] > instant_us and item not in set_already):
                 found[item] = value
                 set_already.add(item)
         return tuple(found)

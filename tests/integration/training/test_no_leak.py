@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +10,9 @@ import pytest
 
 from nearline.contracts.event import ITEM_LISTED, Event
 from nearline.settings import Settings
-from nearline.transforms import customer, item
 from nearline.transforms.buckets import DAY_US, HOUR_US
-from nearline.transforms.customer import CustomerState
-from nearline.transforms.item import ItemState
 from tests.unit.training.histories import START_US, met, two_tastes, write
+from tests.unit.training.leaks.naive import NaiveStates
 from training.datasets import Dataset, read
 from training.label_points import Point, points
 from training.ranking_rows import ask, rows_of
@@ -27,29 +24,6 @@ pytestmark = pytest.mark.slow
 
 CUT_US = START_US + 20 * DAY_US
 LISTED = met("shop", "planted", START_US, name=ITEM_LISTED)
-
-
-@dataclass(frozen=True)
-class NaiveStates:
-    """The same answers by folding every event known by the instant, without Feast."""
-
-    events: Sequence[Event]
-
-    def customers(self, ids: Sequence[str], as_of_us: Sequence[int]) -> list[CustomerState]:
-        return [
-            customer.fold(
-                event
-                for event in self.events
-                if event.customer_id == who and event.known_at_us <= at_us
-            )
-            for who, at_us in zip(ids, as_of_us, strict=True)
-        ]
-
-    def items(self, ids: Sequence[str], as_of_us: Sequence[int]) -> list[ItemState]:
-        return [
-            item.fold(what, [event for event in self.events if event.known_at_us <= at_us])
-            for what, at_us in zip(ids, as_of_us, strict=True)
-        ]
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,18 @@ from training.stated import Stated
 def test_each_item_has_what_was_newest_then_or_what_it_came_with() -> None:
     stated = Stated(np.array([0, 0, 2]), np.array([10, 20, 30]), ("shoes", "boots", "lamps"))
 
-    assert stated.by(9, ("", "", "")) == ("shoes", "", "lamps")
-    assert stated.by(10, ("", "", "")) == ("shoes", "", "lamps")
-    assert stated.by(20, ("", "", "")) == ("boots", "", "lamps")
+    came_us = (10, 1, 25)
+    assert stated.by(9, "", came_us) == ("shoes", "", "lamps")
+    assert stated.by(10, "", came_us) == ("shoes", "", "lamps")
+    assert stated.by(20, "", came_us) == ("boots", "", "lamps")
+
+
+def test_what_was_there_before_anything_was_stated_of_it_is_unknown_until_then() -> None:
+    stated = Stated(np.array([0]), np.array([30]), ("lamps",))
+
+    assert [stated.by(instant_us, "", (5,)) for instant_us in (4, 5, 29, 30)] == [
+        ("lamps",), ("",), ("",), ("lamps",)
+    ]  # fmt: skip
 
 
 def test_statements_come_from_history_by_when_they_were_known(tmp_path: Path) -> None:
