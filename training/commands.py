@@ -15,12 +15,14 @@ from training.model_commands import models, policy_option
         "Learn everything from the history and register it as one bundle: sequence encoder, "
         "index, ranker and churn models.\n\n"
         "Reads NEARLINE_HOME/history and Feast's offline features, which it brings up to date. "
-        "Stopped by Ctrl-C, it goes on where it was when you run it again; the champion that "
+        "Stopped by Ctrl-C, it goes on where it was when you run it again on the same history; "
+        "the champion that "
         "serves is touched only by --promote, and only if mlflow/policies/promotion.yaml "
         "allows.\n\n"
         "Example:\n\n  nearline train --promote",
         "从历史数据训练并注册为一个模型包：序列编码器、索引、排序模型与流失模型。\n\n"
-        "读取 NEARLINE_HOME/history 与 Feast 离线特征（自动更新）。按 Ctrl-C 中断后再次运行可继续；"
+        "读取 NEARLINE_HOME/history 与 Feast 离线特征（自动更新）。"
+        "按 Ctrl-C 中断后，历史未变时再次运行可继续；"
         "只有 --promote 且满足 mlflow/policies/promotion.yaml 时才会替换线上模型。\n\n"
         "示例：\n\n  nearline train --promote",
     )
@@ -84,9 +86,9 @@ def train(recipe: str, quick: bool, promote: bool, ray: str, policy: Path | None
     except KeyboardInterrupt:
         log.print(
             say(
-                "\nStopped. What the encoder has learnt is kept: run the same command to go on. "
-                "The champion is as it was.",
-                "\n已停止。编码器进度已保存：重新运行同一命令即可继续，线上模型未变。",
+                "\nStopped. What the encoder has learnt is kept: run the same command to go on, "
+                "while history is the same. The champion is as it was.",
+                "\n已停止。编码器进度已保存：历史未变时重新运行同一命令即可继续，线上模型未变。",
             )
         )
         raise SystemExit(130) from None

@@ -25,7 +25,7 @@ class Busy(TransientError):
         super().__init__(
             f"{holder or 'another process'} is at work in {path.parent}, and two at once would "
             "take each other's checkpoints. Wait for it (`nearline retrain --status` shows it), "
-            "or stop it; it goes on where it was when it is started again."
+            "or stop it; it goes on where it was when it is started again on the same history."
         )
 
 

@@ -81,7 +81,8 @@ def once(
         try:
             outcome = _outcome(settings, asked, fingerprint, clock, bars, train)
         except (KeyboardInterrupt, Stopped):
-            written(_Outcome(Verdict.STOPPED, "it was stopped; the next run goes on from there"))
+            told = "it was stopped; the next run goes on from there if history has not grown"
+            written(_Outcome(Verdict.STOPPED, told))
             raise
         except NearlineError as error:
             written(_Outcome(Verdict.FAILED, str(error)))

@@ -18,14 +18,16 @@ if TYPE_CHECKING:
     help=say(
         "Learn again from all of the history, and let the new version serve if "
         "mlflow/policies/promotion.yaml allows. When training fails, is stopped or killed, or "
-        "the policy refuses, the champion stays; the next run goes on where this one was. "
+        "the policy refuses, the champion stays; the next run goes on where this one was if "
+        "history has not grown since. "
         "Nothing is trained while history has not changed.\n\n"
         "Once, now:\n\n  nearline retrain\n\n"
         "Until you stop it, every night at three (UTC):\n\n"
         "  nearline retrain --every 24h --at 03:00\n\n"
         "What happened, and what comes next:\n\n  nearline retrain --status",
         "用全部历史重新训练；满足 mlflow/policies/promotion.yaml 时上线。训练失败、被中断、被杀死或"
-        "未达门槛时，线上模型不变；下次运行从中断处继续。历史没有变化时不训练。\n\n"
+        "未达门槛时，线上模型不变；历史未增长时，下次运行从中断处继续。"
+        "历史没有变化时不训练。\n\n"
         "立即运行一次：\n\n  nearline retrain\n\n"
         "持续运行，每天 03:00（UTC）：\n\n  nearline retrain --every 24h --at 03:00\n\n"
         "查看结果与下次时间：\n\n  nearline retrain --status",

@@ -47,14 +47,18 @@ def fit(
     """As `encoder.fit`, on `workers` of the cluster that this process is connected to.
 
     Ray Train keeps its checkpoints in `ray/` beside `checkpoint`, on storage that the cluster
-    shares; after a lost worker, or a stop, it goes on from the last epoch. `report` gets the
-    figures of all epochs at the end.
+    shares, and none of other runs; after a lost worker, or a stop, it goes on from the last epoch.
+    `report` gets the figures of all epochs at the end.
     """
     import ray
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
     resources: Any = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    storage, name = checkpoint.parent.absolute() / "ray", f"{checkpoint.stem}-{workers}"
+    for folder in storage.glob("*/"):  # Of other data: nobody will go on from there.
+        if folder.name != name:
+            shutil.rmtree(folder, ignore_errors=True)
     told = {
         "interactions": interactions, "items": items, "validation": validation,
         "config": config, "start": start, "seed": seed, "content": content,
@@ -67,8 +71,8 @@ def fit(
             num_workers=workers, use_gpu=resources.get("GPU", 0) >= workers
         ),
         run_config=RunConfig(
-            name=f"{checkpoint.stem}-{workers}",
-            storage_path=str(checkpoint.parent.absolute() / "ray"),
+            name=name,
+            storage_path=str(storage),
             checkpoint_config=CheckpointConfig(num_to_keep=1),
             failure_config=FailureConfig(max_failures=2),
         ),

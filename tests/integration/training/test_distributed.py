@@ -80,8 +80,11 @@ def test_an_encoder_taught_by_two_workers_is_as_good_as_one_taught_here(
     assert together > 0.3  # chance is 0.1
 
     # the same run again takes up what Ray Train kept, and has nothing left to learn
+    others = tmp_path / "two" / "ray" / "encoder-b-2"
+    others.mkdir()
     again, repeated = _taught(distributed.fit, dataset, tmp_path / "two" / "encoder-a.pt")
     assert (again, repeated) == (together, epochs)
+    assert not others.exists()  # what other data left would fill the disk, run by run
 
 
 def test_every_window_is_somebodys_and_all_have_as_many() -> None:
