@@ -161,6 +161,7 @@ def test_the_run_holds_parameters_curves_features_and_lineage(trained: TrainedSh
     assert {file.path for file in client.list_artifacts(run.info.run_id)} == {
         "bundle",
         "features.json",
+        "report.html",
         "trial",
     }
     (learnt_from,) = run.inputs.dataset_inputs
