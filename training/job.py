@@ -100,7 +100,7 @@ def run(settings: Settings, config: TrainingConfig, clock: Clock, bars: Bars) ->
                 HOME_TAG: mark_of(settings),
             },
         )
-    warm_start.number(checkpoints, version)
+    warm_start.number(checkpoints, version, _lines(registry))
     bars.step(note=say(f"version {version}", f"版本 {version}"))
     return Trained(version, journal.metrics, journal.left_out)
 
@@ -115,13 +115,14 @@ def promote(registry: Registry, version: str, policy: Path, as_of_us: int | None
 
 def _line(registry: Registry, checkpoints: Path) -> warm_start.Line | None:
     """The champion's encoder A; of the version that it came from, where only parts are new."""
+    found = (warm_start.find(checkpoints, number) for number in _lines(registry))
+    return next((line for line in found if line is not None), None)
+
+
+def _lines(registry: Registry) -> tuple[str, ...]:
+    """The versions whose encoder A the champion's line may lie under."""
     champion = registry.at(CHAMPION)
-    if champion is None:
-        return None
-    found = warm_start.find(checkpoints, champion.number)
-    if found is None:
-        found = warm_start.find(checkpoints, registry.lineage(champion).parent)
-    return found
+    return (champion.number, registry.lineage(champion).parent) if champion else ()
 
 
 def mark_of(settings: Settings) -> str:

@@ -28,6 +28,7 @@ from training.skew.logged_lessons import rows_of as logged_rows
 from training.states import States
 from training.trial import Trial
 
+_NEVER_SHOWN = 1e-5  # What a place that no list reached is estimated at, and less.
 _FEWEST_LESSONS = 20  # Questions that the ranker needs to learn from, and half to stop by.
 
 
@@ -130,7 +131,8 @@ def _note_exposures(
         )
         return
     for place in (2, 5, 10):
-        journal.metrics[f"examined_place_{place}"] = float(shown.look_K[place - 1])
+        if shown.look_K[place - 1] > _NEVER_SHOWN:
+            journal.metrics[f"examined_place_{place}"] = float(shown.look_K[place - 1])
 
 
 def _check(asked: Sequence[Question], dataset: Dataset, bundle_until_us: int) -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from nearline import offline, retraining
 from nearline.clock import Clock
-from nearline.contracts.bundle import CHAMPION
+from nearline.contracts.bundle import CHALLENGER, CHAMPION
 from nearline.embedded.shell import Stopped
 from nearline.errors import NearlineError
 from nearline.retraining import Retraining, Run, Running, Verdict
@@ -139,7 +139,12 @@ def _outcome(
         as_of_us = gate.newest_us(settings.history, clock.now_us())
         gate.promote(registry, trained.version, asked.policy, as_of_us)
     except PromotionRefused as refused:
+        challenger = registry.at(CHALLENGER)
+        if challenger and challenger.number == trained.version:
+            registry.withdraw(CHALLENGER)  # Nobody asked that a refused version be tried.
         return _Outcome(Verdict.REFUSED, str(refused), trained.version)
+    except NearlineError as error:
+        return _Outcome(Verdict.FAILED, f"the gate could not decide: {error}", trained.version)
     return _Outcome(Verdict.PROMOTED, f"version {trained.version} is champion", trained.version)
 
 
@@ -154,12 +159,20 @@ def _known(registry: Registry, state: Retraining, recipe: str, fingerprint: str)
             f"history has not changed since the champion, version {champion.number}, learnt from "
             "it; --force trains all the same",
         )
-    last = next((run for run in reversed(state.runs) if run.version), None)
-    if last and last.verdict is Verdict.REFUSED and (last.history_fingerprint, last.recipe) == same:
+    if lineage and lineage.brought_by:
         return _Outcome(
-            Verdict.REFUSED,
-            f"history has not changed since version {last.version} learnt from it and was "
-            "refused; --force trains all the same",
+            Verdict.UNCHANGED,
+            f"the champion, version {champion.number if champion else ''}, holds a part from "
+            "outside, which a retraining would replace by its own; --force trains all the same",
+        )
+    last = next((run for run in reversed(state.runs) if run.version), None)
+    judged = (Verdict.REFUSED, Verdict.FAILED)
+    if last and last.verdict in judged and (last.history_fingerprint, last.recipe) == same:
+        return _Outcome(
+            last.verdict,
+            f"history has not changed since version {last.version} learnt from it and did not "
+            f"pass; `nearline models promote {last.version}` asks the policy as it is now, --force "
+            "trains all the same",
         )
     return None
 

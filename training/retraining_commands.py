@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nearline.say import say
+from training.model_commands import REFUSED
 
 if TYPE_CHECKING:
     from nearline.settings import Settings
@@ -147,7 +148,7 @@ def _once(
         with Bars(log) as bars:
             run = retraining.once(settings, asked, SystemClock(), bars)
     click.echo(f"{run.verdict}, {run.seconds:.0f} s: {run.sentence}")
-    raise SystemExit(2 if run.verdict.value == "refused" else 0)
+    raise SystemExit({"refused": REFUSED, "failed": 1}.get(run.verdict.value, 0))
 
 
 def _schedule(settings: Settings, every: str, at: str | None, words: Sequence[str]) -> None:

@@ -67,7 +67,11 @@ class Registry:
         journal: Journal,
         tags: Mapping[str, str],
     ) -> str:
-        """Log a finished run with its bundle, register it as challenger; return its version."""
+        """Log a finished run with its bundle and register it; return its version.
+
+        It becomes challenger, unless a bundle with a part from outside is being tried: a
+        retraining by night must not end somebody's trial.
+        """
         origin = lineage_of(manifest)
         run = self._client.create_run(
             self._experiment(),
@@ -90,7 +94,9 @@ class Registry:
             run_id=run_id,
             tags=origin,
         )
-        self._client.set_registered_model_alias(REGISTERED_MODEL, CHALLENGER, made.version)
+        tried = self.at(CHALLENGER)
+        if manifest.lineage.brought_by or tried is None or not tried.tags.get("brought_by"):
+            self._client.set_registered_model_alias(REGISTERED_MODEL, CHALLENGER, made.version)
         return str(made.version)
 
     def versions(self) -> list[Version]:

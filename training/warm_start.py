@@ -10,6 +10,7 @@ beside its neighbours. Files lie in the checkpoints folder, one a version, never
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -89,12 +90,16 @@ def keep(
     aside.replace(folder / "line-pending.pt")
 
 
-def number(folder: Path, version: str) -> None:
-    """Name what was laid aside after its version; keeps the newest few."""
+def number(folder: Path, version: str, also: Collection[str] = ()) -> None:
+    """Name what was laid aside after its version; keeps the newest few and those of `also`."""
     pending = folder / "line-pending.pt"
     if pending.is_file():
         pending.replace(folder / f"line-{version}.pt")
-    numbered = [path for path in folder.glob("line-*.pt") if path.stem[5:].isdigit()]
+    numbered = [
+        path
+        for path in folder.glob("line-*.pt")
+        if path.stem[5:].isdigit() and path.stem[5:] not in also
+    ]
     for path in sorted(numbered, key=lambda path: int(path.stem[5:]))[:-KEPT]:
         path.unlink(missing_ok=True)
 

@@ -75,7 +75,8 @@ def run(settings: Settings, *, once: bool) -> None:
                     break
                 if not leases.held:
                     stop.wait(0.1)
-                elif not read and time.monotonic() >= tidy_due_s:
+                elif time.monotonic() >= tidy_due_s + (_TIDY_EVERY_S if read else 0.0):
+                    # When nothing arrives; on a log that never rests, a little later.
                     tidy_due_s = time.monotonic() + _TIDY_EVERY_S
                     archive.trim()
                     parts = merge_closed_days(settings.history, clock.now_us(), leases.tend)

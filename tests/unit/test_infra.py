@@ -235,4 +235,4 @@ def test_the_unit_runs_a_command_that_exists_and_knows_its_refusal() -> None:
     (words,) = re.findall(r"(?m)^ExecStart=\S+/nearline (.*)$", text)
 
     assert words.split()[0] in entry_points(group="nearline.commands").names
-    assert "SuccessExitStatus=2 130" in text
+    assert "SuccessExitStatus=3 130" in text

@@ -12,6 +12,7 @@ import numpy.typing as npt
 # Axes: Q questions (customer and instant), I items, K places in the list, best first.
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+MISSED = 1 << 40  # The place of a target that does not compete: beyond any k.
 
 
 def recall_at_k(gains_QK: Floats, targets_Q: npt.NDArray[np.int64], k: int) -> Floats:
@@ -104,14 +105,15 @@ def ranks_of_targets(
 
     Items scored -inf do not compete. Ties count half against the target, rounded up, so a
     model that gives every item the same score stands in the middle, not first. A score that is no
-    number counts against the model: such a target is last, any other item before the target.
+    number counts against the model. A target that does not compete, or whose own score is no
+    number, stands at `MISSED`, beyond any k.
     """
     own_Q1 = np.take_along_axis(scores_QI, targets_Q[:, None], axis=1)
     better_Q = (~(scores_QI <= own_Q1)).sum(axis=1)  # NaN is neither above nor below.
     tied_Q = (scores_QI == own_Q1).sum(axis=1) - 1
     place_Q = 1 + better_Q + (tied_Q + 1) // 2
     out_Q = np.isneginf(own_Q1[:, 0]) | np.isnan(own_Q1[:, 0])
-    return np.where(out_Q, scores_QI.shape[1], place_Q).astype(np.int64)
+    return np.where(out_Q, MISSED, place_Q).astype(np.int64)
 
 
 def single_target(ranks_Q: npt.NDArray[np.int64], k: int) -> tuple[float, float]:

@@ -42,9 +42,9 @@ def test_both_stores_read_the_same(valkey: redis.Redis, valkey_server: Any, tiny
             args = commit_args(CUSTOMER_VIEW, row, reading.known_at_us, reading.position, 0)
             valkey.eval(COMMIT_SCRIPT, 1, CUSTOMER_VIEW.key(name), *args)
             position = reading.position
-        for item_id, state in zip(items, await memory.items(items), strict=True):
-            if state.first_seen_us:
-                args = commit_args(ITEM_VIEW, item_columns(state), 1, position, 0)
+        for item_id, held in zip(items, await memory.items(items), strict=True):
+            if held.state.first_seen_us:
+                args = commit_args(ITEM_VIEW, item_columns(held.state), 1, position, 0)
                 valkey.eval(COMMIT_SCRIPT, 1, ITEM_VIEW.key(item_id), *args)
         valkey.set(keys.FALLBACK_POPULAR, '[["i1","c",5]]')
 
@@ -52,7 +52,13 @@ def test_both_stores_read_the_same(valkey: redis.Redis, valkey_server: Any, tiny
         store = RedisFeatures(client, PARTITIONS, 5_000)
         for name in [*customers, "a stranger"]:
             assert await store.customer(name) == await memory.customer(name)
-        assert await store.items(items) == await memory.items(items)
+        read, expected = await store.items(items), await memory.items(items)
+        assert [one.state for one in read] == [one.state for one in expected]
+        # Each row was written once, at the last customer's position; two items have no row.
+        for one in read:
+            written = [sequence for sequence in one.sequences if sequence is not None]
+            assert len(one.sequences) == PARTITIONS
+            assert len(written) == (1 if one.state.first_seen_us else 0)
         assert await store.items([]) == []
         assert await store.popular() == await memory.popular()
         await client.aclose()

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from training.evaluation.ranking import MISSED
 from training.metrics import (
     at_alert_rate,
     expected_calibration_error,
@@ -51,19 +52,19 @@ def test_ranks_count_better_items_half_the_ties_and_none_that_do_not_compete() -
             [5.0, 4.0, 3.0, 2.0],  # target third
             [1.0, 1.0, 1.0, 1.0],  # three ties, half of them, rounded up, stand before it
             [-np.inf, 9.0, 1.0, -np.inf],  # the seen do not compete
-            [1.0, 1.0, -np.inf, 1.0],  # a target that cannot compete is last
+            [1.0, 1.0, -np.inf, 1.0],  # a target that cannot compete is never found
         ],
         np.float32,
     )
 
-    assert ranks_of_targets(scores, np.array([2, 0, 2, 2])).tolist() == [3, 3, 2, 4]
+    assert ranks_of_targets(scores, np.array([2, 0, 2, 2])).tolist() == [3, 3, 2, MISSED]
 
 
 def test_a_model_that_says_no_numbers_is_last_not_first() -> None:
     nan = np.nan
     scores = np.array([[nan, nan, nan], [nan, 1.0, 2.0], [3.0, 1.0, nan]], np.float32)
 
-    assert ranks_of_targets(scores, np.array([1, 2, 0])).tolist() == [3, 2, 2]
+    assert ranks_of_targets(scores, np.array([1, 2, 0])).tolist() == [MISSED, 2, 2]
 
 
 def test_a_bootstrap_interval_holds_the_mean_and_is_the_same_for_the_same_seed() -> None:
