@@ -273,7 +273,8 @@ def _describe(model: Encoder, start: npt.NDArray[np.float32]) -> None:
     if model.content is None:
         return
     category_I = model.content.category_I
-    counts = np.bincount(category_I, minlength=len(model.content.names) + 1)
+    met_I = np.any(start != 0, axis=1)  # The others say nothing of their category.
+    counts = np.bincount(category_I[met_I], minlength=len(model.content.names) + 1)
     sums = np.zeros((len(counts), start.shape[1]))
     np.add.at(sums, category_I, start)
     means = sums / np.maximum(counts, 1)[:, None]

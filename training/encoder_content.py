@@ -31,16 +31,24 @@ class ItemContent:
     band_I: Ints  # band p of the table is p + 1 here
 
     @classmethod
-    def of(cls, categories: Sequence[str], prices_cents: Sequence[int]) -> ItemContent | None:
+    def of(
+        cls,
+        categories: Sequence[str],
+        prices_cents: Sequence[int],
+        known_I: npt.NDArray[np.bool_] | None = None,
+    ) -> ItemContent | None:
         """From what a data set knows of its items; None when it knows no category at all.
 
-        Price bands hold about equally many items each.
+        Categories and price bands are those of the items in `known_I` (all by default); bands
+        hold about equally many of them each.
         """
-        names = tuple(sorted({name for name in categories if name}))
+        known = np.ones(len(categories), bool) if known_I is None else known_I
+        held = {name for name, is_known in zip(categories, known, strict=True) if name and is_known}
+        names = tuple(sorted(held))
         if not names:
             return None
         prices = np.asarray(prices_cents, np.int64)
-        stated = prices[prices > 0]
+        stated = prices[(prices > 0) & known]
         shares = np.arange(1, _BANDS) / _BANDS
         edges = np.unique(np.quantile(stated, shares).astype(np.int64)) if len(stated) else stated
         return cls._placed(names, tuple(edges.tolist()), categories, prices)

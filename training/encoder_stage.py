@@ -83,7 +83,9 @@ def learn(
             "Let it grow, or check that item ids and consent are sent.",
         )
     content = ItemContent.of(
-        dataset.categories_by(parts.train_until_us), dataset.prices_by(parts.train_until_us)
+        dataset.categories_by(parts.train_until_us),
+        dataset.prices_by(parts.train_until_us),
+        dataset.known_by(parts.train_until_us),
     )
     warm = _warm(line, dataset, train, parts.train_until_us, shape, content, watch)
     if warm:
