@@ -27,6 +27,7 @@ from nearline.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
 
 def client(uri: str) -> MlflowClient:
@@ -60,7 +61,7 @@ def resolve(uri: str, alias: str) -> str | None:
         # An alias that points nowhere is INVALID_PARAMETER_VALUE on SQL stores.
         if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
             return None
-        raise StoreUnavailable("MLflow", _address(uri), str(error.error_code)) from error
+        raise unavailable(uri, error) from error
 
 
 def download(uri: str, version: str, to: Path) -> Path:
@@ -96,7 +97,7 @@ def download(uri: str, version: str, to: Path) -> Path:
         verify(fetched, version)
         _put(fetched, kept)
     except MlflowException as error:
-        raise StoreUnavailable("MLflow", _address(uri), str(error.error_code)) from error
+        raise unavailable(uri, error) from error
     except OSError as error:
         raise StoreUnavailable("artifact store", _address(uri), type(error).__name__) from error
     finally:
@@ -105,6 +106,11 @@ def download(uri: str, version: str, to: Path) -> Path:
     named = {resolve(uri, alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS)}
     copies.prune(to, {version, *(one for one in named if one)})
     return kept
+
+
+def unavailable(uri: str, error: MlflowException) -> StoreUnavailable:
+    """What to raise when the registry does not answer; its address without a password."""
+    return StoreUnavailable("MLflow", _address(uri), str(error.error_code))
 
 
 def _put(fetched: Path, kept: Path) -> None:

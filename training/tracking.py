@@ -113,6 +113,8 @@ class Registry:
         try:
             found = self._client.get_model_version(REGISTERED_MODEL, number)
         except MlflowException as error:
+            if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+                raise registry.unavailable(self._uri, error) from error
             raise PermanentError(
                 f"there is no version {number[:20]!r} of the bundle: `nearline models list` shows "
                 "which there are"

@@ -21,6 +21,7 @@ from training.lifetime import bg_nbd, gamma_gamma
 from training.lifetime.bg_nbd import BgNbd
 from training.lifetime.history import Buyers, Summary, bought_between, buyers_by
 from training.reproduce.comparison import Check, Comparison, Gate, Origin, Place, Row, Watch
+from training.reproduce.simple import asserted
 from training.scores import figures, learner
 from training.scores.rows import Rows, joined
 
@@ -103,14 +104,19 @@ def read_summary(path: Path) -> Summary:
     repeats, last, age = (
         np.asarray(columns[name], np.float64) for name in ("frequency", "recency", "T")
     )
-    assert (len(repeats), int(repeats.sum())) == (2_357, 2_457)
+    _asserted_sample(len(repeats), int(repeats.sum()))
     return Summary(repeats, last, age)
+
+
+def _asserted_sample(customers: int, repeats: int) -> None:
+    counted = {"customers": customers, "repeat purchases": repeats}
+    asserted("cdnow's sample", counted, {"customers": 2_357, "repeat purchases": 2_457})
 
 
 def churn(bought: Purchases, threads: int, watch: Watch) -> Comparison:
     """The table of those who stop buying."""
     customers = len(np.unique(bought.customer_N))
-    assert customers == 23_570, customers
+    asserted("cdnow", {"customers": customers}, {"customers": 23_570})
     known = _matured(_TEST)
     train = joined([rows_at(bought, day, active=True) for day in known], len(FEATURES))
     test, everybody = (rows_at(bought, _TEST, active=active) for active in (True, False))
@@ -224,7 +230,7 @@ def lifetime(bought: Purchases, summary: Summary, watch: Watch) -> Comparison:
     """The table of what customers will still buy and spend."""
     cut, end = _day(_CUT), _day(_END)
     buyers = buyers_by(bought.customer_N, bought.day_N, cut)
-    assert (len(buyers.seen), int(buyers.seen.repeats_C.sum())) == (2_357, 2_457)
+    _asserted_sample(len(buyers.seen), int(buyers.seen.repeats_C.sum()))
     started = time.monotonic()
     model = bg_nbd.fit(summary)
     weeks = (end - cut) / 7

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from training import baselines, encoder
+from training.bundle import code_version
 from training.config import EncoderConfig
 from training.metrics import single_target
 from training.neighbours import start_vectors
@@ -63,4 +64,6 @@ def _shape(config: EncoderConfig) -> str:
 
 
 def _fingerprint(config: EncoderConfig, seed: int) -> str:
-    return hashlib.sha256(f"{sorted(asdict(config).items())} {seed}".encode()).hexdigest()[:12]
+    """Names a checkpoint: weights learnt by other code are not gone on with."""
+    words = f"{sorted(asdict(config).items())} {seed} {code_version()}"
+    return hashlib.sha256(words.encode()).hexdigest()[:12]

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from nearline.say import say
 from training.config import ChurnConfig
 from training.reproduce.comparison import Check, Comparison, Gate, Origin, Place, Row, Watch
+from training.reproduce.simple import asserted
 from training.scores import figures, learner
 from training.scores.rows import Rows
 
@@ -108,11 +109,15 @@ def read(path: Path) -> tuple[Rows, list[str]]:
 
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         table = pd.read_csv(lines)
-    assert table.shape == (7_043, 21), table.shape
     labels = np.asarray(table["Churn"] == "Yes", np.float64)
-    assert int(labels.sum()) == 1_869, labels.sum()
+    asserted(
+        "telco",
+        {"customers": len(table), "columns": table.shape[1], "left": int(labels.sum())},
+        {"customers": 7_043, "columns": 21, "left": 1_869},
+    )
     table["TotalCharges"] = pd.to_numeric(table["TotalCharges"], errors="coerce").fillna(0.0)
-    assert int((table["tenure"] == 0).sum()) == 11  # They have paid nothing yet: 0, not missing.
+    unpaid = int((table["tenure"] == 0).sum())  # They have paid nothing yet: 0, not missing.
+    asserted("telco", {"without tenure": unpaid}, {"without tenure": 11})
     words = [n for n in table.columns if n not in (*_NUMBERS, "customerID", "Churn")]
     coded = pd.get_dummies(
         table[[*_NUMBERS, *words]], columns=words, prefix_sep="=", dtype=np.float32

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from nearline.contracts.bundle import Task
 from nearline.contracts.event import Kind
 from nearline.transforms import customer
+from nearline.transforms.buckets import DAY_US
 from nearline.transforms.customer import CUSTOMER_FEATURES
 from nearline.transforms.demand import DEMAND_FEATURES, demand
 from training.datasets import Dataset, Interactions
@@ -140,8 +141,10 @@ class CategoryDemand:
         active = np.unique(known_by(interactions, at_us, self.active_days).customer)
         popular = category_shares(dataset, at_us)
         then = after(purchases(interactions), at_us, self.horizon_days)
+        # What was bought, as it was known when the horizon ended.
+        categories = dataset.categories_by(at_us + self.horizon_days * DAY_US)
         wanted = {
-            (row, dataset.categories[item])
+            (row, categories[item])
             for row, item in zip(then.customer.tolist(), then.item.tolist(), strict=True)
         }
         features: list[tuple[float, ...]] = []
