@@ -22,6 +22,7 @@ from nearline.retraining import Verdict
 from nearline.settings import Settings
 from tests.unit.training.histories import START_US, met, two_tastes, write
 from training import job, lock
+from training.model_commands import REFUSED
 from training.progress import Bars
 from training.recipes import quick
 from training.retraining import Asked, once
@@ -118,14 +119,14 @@ def test_what_the_gate_refuses_is_registered_and_never_serves(home: Home) -> Non
 
     code, said = home.retrain("--policy", str(home.strict))
 
-    assert code == 2
+    assert code == REFUSED
     assert "at least 1.1 is asked" in said
     assert home.champion == "1"
-    assert registry.resolve(home.settings.mlflow_uri, CHALLENGER) == "2"
+    assert registry.resolve(home.settings.mlflow_uri, CHALLENGER) is None  # nobody is to try it
     assert home.verdicts[-1] is Verdict.REFUSED
 
     code, said = home.retrain("--policy", str(home.strict))  # nothing new to be refused for
-    assert code == 2
+    assert code == REFUSED
     assert "has not changed since version 2" in said
     assert home.versions() == ["2", "1"]
 
