@@ -9,6 +9,18 @@ import click
 from nearline.say import say
 from training.model_commands import models, policy_option
 
+ray_option = click.option(
+    "--ray",
+    default="",
+    metavar="ADDRESS",
+    help=say(
+        "Build features and teach the encoder on this Ray cluster: auto, host:port, "
+        "ray://host:10001, or local. Default: NEARLINE_RAY_ADDRESS, else this machine.",
+        "在 Ray 集群上构建特征与训练编码器：auto、host:port、ray://host:10001 或 local。"
+        "默认 NEARLINE_RAY_ADDRESS，否则本机。",
+    ),
+)
+
 
 @click.command(
     help=say(
@@ -48,17 +60,7 @@ from training.model_commands import models, policy_option
     help=say("Make it champion if the policy allows.", "满足门槛时设为线上模型。"),
 )
 @policy_option
-@click.option(
-    "--ray",
-    default="",
-    metavar="ADDRESS",
-    help=say(
-        "Build features and teach the encoder on this Ray cluster: auto, host:port, "
-        "ray://host:10001, or local. Default: NEARLINE_RAY_ADDRESS, else this machine.",
-        "在 Ray 集群上构建特征与训练编码器：auto、host:port、ray://host:10001 或 local。"
-        "默认 NEARLINE_RAY_ADDRESS，否则本机。",
-    ),
-)
+@ray_option
 def train(recipe: str, quick: bool, promote: bool, ray: str, policy: Path | None) -> None:
     import os
     from dataclasses import replace

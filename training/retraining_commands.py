@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from nearline.say import say
-from training.model_commands import REFUSED
+from training.commands import ray_option
+from training.model_commands import REFUSED, policy_option
 
 if TYPE_CHECKING:
     from nearline.settings import Settings
@@ -61,29 +62,11 @@ if TYPE_CHECKING:
         "序列模型从头训练，不从线上模型继续。",
     ),
 )
-@click.option(
-    "--policy",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    default=None,
-    help=say(
-        "Thresholds that a champion must meet; default mlflow/policies/promotion.yaml.",
-        "上线门槛文件；默认 mlflow/policies/promotion.yaml。",
-    ),
-)
+@policy_option
 @click.option(
     "--status", is_flag=True, help=say("Show past and next runs.", "显示历次与下次训练。")
 )
-@click.option(
-    "--ray",
-    default="",
-    metavar="ADDRESS",
-    help=say(
-        "Build features and teach the encoder on this Ray cluster: auto, host:port, "
-        "ray://host:10001, or local. Default: NEARLINE_RAY_ADDRESS, else this machine.",
-        "在 Ray 集群上构建特征与训练编码器：auto、host:port、ray://host:10001 或 local。"
-        "默认 NEARLINE_RAY_ADDRESS，否则本机。",
-    ),
-)
+@ray_option
 @click.option("--why", default="", hidden=True)
 def retrain(
     every: str | None,
