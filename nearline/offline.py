@@ -14,8 +14,10 @@ An event that arrives late, or history that was imported afterwards, only moves 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -55,6 +57,7 @@ from nearline.transforms.customer import CustomerState
 
 LAYOUT_VERSION = 1  # Raised whenever the rows' meaning changes, so that old snapshots are redone.
 _EVENTS_AT_ONCE = 10_000
+_LOCK = ".lock"
 _FINGERPRINT, _FILES, EVENTS = b"nearline.history", b"nearline.files", b"nearline.events"
 
 
@@ -118,16 +121,39 @@ def customer_states(event: Event) -> Mapping[str, CustomerState]:
 
 
 def snapshot(
-    history: Path, offline: Path, progress: Callable[[int], object] = lambda events: None
+    history: Path,
+    offline: Path,
+    progress: Callable[[int], object] = lambda events: None,
+    at: History | None = None,
 ) -> Snapshot:
     """Bring the rows of both views up to date with history; return what they hold.
 
-    The rows are those of a fold from the beginning, however often it was brought up to date.
-    Calls `progress` with the number of events folded since the last call. Takes memory for
-    the newest state of each entity and for 20,000 rows of each view, however long history is.
-    May be killed at any moment: the files that were there stay, and the next one starts there.
+    History is read as it stood `at` a snapshot of it, by default as it stands now; whoever reads
+    it for something else too gives the same one to both. The rows are those of a fold from the
+    beginning, however often it was brought up to date. Calls `progress` with the number of events
+    folded since the last call. Takes memory for the newest state of each entity and for 20,000
+    rows of each view, however long history is. May be killed at any moment: the files that were
+    there stay, and the next one starts there. Two at once wait for each other.
     """
-    now = history_now(history)
+    with alone(offline):
+        return _snapshot(history, offline, progress, at or history_now(history))
+
+
+@contextmanager
+def alone(offline: Path) -> Iterator[None]:
+    """Write the rows while nobody else does; waits for whoever writes now.
+
+    Each view is replaced whole, and only this keeps the two of one history.
+    """
+    offline.mkdir(parents=True, exist_ok=True)
+    with (offline / _LOCK).open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # The kernel drops it when we end, kill -9 included.
+        yield
+
+
+def _snapshot(
+    history: Path, offline: Path, progress: Callable[[int], object], now: History
+) -> Snapshot:
     held = current(offline)
     if held and is_of(offline, now):
         return held
@@ -174,26 +200,26 @@ def events_in(history: Path) -> int:
     return sum(map(rows_in, files(history)))
 
 
-def fingerprint(history: Path) -> bytes:
+def fingerprint(at: History) -> str:
     """A digest that changes when history gains a file. Its files never change (see `history`)."""
-    return _fingerprint(files(history))
+    return _digest(at.files)
 
 
 def is_of(offline: Path, now: History) -> bool:
     """Whether the rows of both views were made from exactly this history."""
-    wanted = _fingerprint(now.files)
+    wanted = fingerprint(now).encode()
     return all(_metadata(path).get(_FINGERPRINT) == wanted for path in _paths(offline))
 
 
 def origin(now: History) -> dict[bytes, bytes]:
     """What a file of rows says of the history that it was made from; add `EVENTS`, how many."""
     names = "\n".join(map(name_of, now.files))
-    return {_FINGERPRINT: _fingerprint(now.files), _FILES: names.encode()}
+    return {_FINGERPRINT: fingerprint(now).encode(), _FILES: names.encode()}
 
 
-def _fingerprint(held: Sequence[Path]) -> bytes:
+def _digest(held: Sequence[Path]) -> str:
     text = "\n".join([f"layout {LAYOUT_VERSION}", *map(name_of, held)])
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest().encode()
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _growth(offline: Path, now: History) -> Growth | None:
@@ -204,7 +230,7 @@ def _growth(offline: Path, now: History) -> Growth | None:
     if names is None or not whole:
         return None
     read = [Path(name) for name in names.decode().split("\n") if name]
-    if _fingerprint(read) != said[0][_FINGERPRINT]:
+    if _digest(read).encode() != said[0][_FINGERPRINT]:
         return None  # Rows of another layout.
     return growth([name_of(path) for path in read], now.files)
 

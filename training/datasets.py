@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from nearline import history
 from nearline.contracts.event import ITEM_LISTED, KIND_OF_NAME, Purpose, stable_key
@@ -130,24 +131,57 @@ class Split:
     test_until_us: int
 
 
-def read(root: Path) -> Dataset:
-    """Read the whole history; raises NotEnoughHistory when it holds nothing to learn from."""
-    files = [str(path) for path in history.files(root)]
-    if not files:
+def read(root: Path, at: history.Snapshot | None = None) -> Dataset:
+    """Read history as it stood at a snapshot (by default: stands now).
+
+    Exactly the snapshot's events, each once, even while history grows and its files are merged.
+    Raises NotEnoughHistory when it holds nothing to learn from.
+    """
+    at = at or history.snapshot(root)
+    if not at.files:
         raise NotEnoughHistory(
             f"{root} holds no events",
             "Generate some with `nearline shop generate`, or import some with `nearline import`.",
         )
     with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(
-            _LINES, [files, ITEM_LISTED, list(KIND_OF_NAME), str(Purpose.PERSONALIZATION)]
+        connection.register("past", _past(root, at))
+        connection.execute(_EVENTS)
+        return _dataset(connection)
+
+
+def split(interactions: Interactions, config: SplitConfig) -> Split:
+    """Cut the history at two instants, so that the parts hold the shares asked for.
+
+    Raises NotEnoughHistory when a part would be empty.
+    """
+    at_us = np.sort(interactions.occurred_at_us)
+    train_share = 1.0 - config.validation_share - config.test_share
+    first = int(at_us[int(train_share * (len(at_us) - 1))])
+    second = int(at_us[int((1.0 - config.test_share) * (len(at_us) - 1))])
+    last = int(at_us[-1])
+    if not int(at_us[0]) < first < second < last:
+        raise NotEnoughHistory(
+            f"its {len(at_us)} interactions cannot be parted by time into learning, "
+            "validation and test",
+            "Let it grow over at least a few days.",
         )
-        catalogue = connection.execute(_CATALOGUE).fetchall()
-        found = connection.execute(_INTERACTIONS, [list(KIND_OF_NAME)]).fetchnumpy()
-        rows_of = {row[0]: place for place, row in enumerate(catalogue)}
-        categories = stated.read(connection, "category", "category <> ''", rows_of)
-        prices = stated.read(connection, "price_cents", "price_cents > 0", rows_of)
+    return Split(first, second, last)
+
+
+def _past(root: Path, at: history.Snapshot) -> pa.RecordBatchReader:
+    """The snapshot's events, day by day, without the columns that nobody learns from."""
+    days = (day.select(_COLUMNS) for _, day in history.read_days(root, at))
+    schema = pa.schema([history.SCHEMA.field(name) for name in _COLUMNS])
+    return pa.RecordBatchReader.from_batches(
+        schema, (batch for day in days for batch in day.to_batches())
+    )
+
+
+def _dataset(connection: duckdb.DuckDBPyConnection) -> Dataset:
+    """What the table `events` teaches."""
+    connection.execute(_LINES, [ITEM_LISTED, list(KIND_OF_NAME), str(Purpose.PERSONALIZATION)])
+    catalogue = connection.execute(_CATALOGUE).fetchall()
+    found = connection.execute(_INTERACTIONS, [list(KIND_OF_NAME)]).fetchnumpy()
     rows = {name: np.asarray(column) for name, column in found.items()}
     if not len(rows["customer_id"]):
         raise NotEnoughHistory(
@@ -173,29 +207,10 @@ def read(root: Path) -> Dataset:
         first_seen_us=tuple(row[3] for row in catalogue),
         from_us=int(interactions.occurred_at_us.min()),
         to_us=int(interactions.occurred_at_us.max()),
-        stated_categories=categories,
-        stated_prices=prices,
-        shown=tuple(exposed.read_shown(files, row_of, index_of)),
+        stated_categories=stated.read(connection, "category", "category <> ''", index_of),
+        stated_prices=stated.read(connection, "price_cents", "price_cents > 0", index_of),
+        shown=tuple(exposed.read_shown(connection, row_of, index_of)),
     )
-
-
-def split(interactions: Interactions, config: SplitConfig) -> Split:
-    """Cut the history at two instants, so that the parts hold the shares asked for.
-
-    Raises NotEnoughHistory when a part would be empty.
-    """
-    at_us = np.sort(interactions.occurred_at_us)
-    train_share = 1.0 - config.validation_share - config.test_share
-    first = int(at_us[int(train_share * (len(at_us) - 1))])
-    second = int(at_us[int((1.0 - config.test_share) * (len(at_us) - 1))])
-    last = int(at_us[-1])
-    if not int(at_us[0]) < first < second < last:
-        raise NotEnoughHistory(
-            f"its {len(at_us)} interactions cannot be parted by time into learning, "
-            "validation and test",
-            "Let it grow over at least a few days.",
-        )
-    return Split(first, second, last)
 
 
 def _in_serving_order(
@@ -215,6 +230,11 @@ def _in_serving_order(
     return Interactions(customer[order], item[order], kind[order], occurred[order], known[order])
 
 
+_COLUMNS = (
+    *("event_id", "type", "name", "customer_id"),
+    *("occurred_at_us", "known_at_us", "lines", "consent"),
+)
+_EVENTS = "CREATE TABLE events AS SELECT * FROM past WHERE type = 'track'"
 _LINES = """
 CREATE TABLE lines AS
 SELECT event_id, name, customer_id, occurred_at_us, known_at_us,
@@ -222,11 +242,9 @@ SELECT event_id, name, customer_id, occurred_at_us, known_at_us,
 FROM (
     SELECT event_id, name, customer_id, occurred_at_us, known_at_us,
            UNNEST(lines) AS line, UNNEST(range(1, len(lines) + 1)) AS number
-    FROM read_parquet(?, union_by_name = true, hive_partitioning = false)
-    WHERE type = 'track' AND (
-        name = ?  -- a listing is not a customer's behaviour
-        OR (list_contains(?, name) AND list_contains(consent, ?))
-    )
+    FROM events
+    WHERE name = ?  -- a listing is not a customer's behaviour
+       OR (list_contains(?, name) AND list_contains(consent, ?))
 )
 """
 _CATALOGUE = """

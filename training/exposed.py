@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-import duckdb
+from typing import Any
 
 from nearline.contracts.event import EXPOSURE
 
@@ -20,19 +19,16 @@ class Shown:
 
 
 def read_shown(
-    files: Sequence[str], customer_of: Mapping[str, int], item_of: Mapping[str, int]
+    connection: Any, customer_of: Mapping[str, int], item_of: Mapping[str, int]
 ) -> list[Shown]:
     """Every list shown to a customer whose behaviour may be learnt from, in order of time.
 
-    Exposures are logged for analytics alone, so that nothing shown becomes a taste. They are read
-    here only for customers whose own events may be used for personalization (those in
-    `customer_of`), and only to ask how often places are looked at. Unknown items keep their
-    place, as -1.
+    Runs over the table `events` of training.datasets. Exposures are logged for analytics alone,
+    so that nothing shown becomes a taste. They are read here only for customers whose own events
+    may be used for personalization (those in `customer_of`), and only to ask how often places are
+    looked at. Unknown items keep their place, as -1.
     """
-    if not files:
-        return []
-    with duckdb.connect() as connection:
-        found = connection.execute(_LISTS, [list(files), EXPOSURE]).fetchall()
+    found = connection.execute(_LISTS, [EXPOSURE]).fetchall()
     return [
         Shown(customer_of[who], int(at_us), tuple(item_of.get(item, -1) for item in items))
         for who, at_us, items in found
@@ -42,7 +38,6 @@ def read_shown(
 
 _LISTS = """
 SELECT customer_id, occurred_at_us, list_transform(lines, lambda line: line.item_id)
-FROM read_parquet(?, union_by_name = true, hive_partitioning = false)
-WHERE name = ? AND len(lines) > 0
+FROM events WHERE name = ? AND len(lines) > 0
 ORDER BY occurred_at_us, event_id
 """

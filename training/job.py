@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from nearline import offline
+from nearline import history, offline
 from nearline.clock import Clock, SystemClock
 from nearline.contracts.bundle import CHAMPION, Lineage
-from nearline.say import say
+from nearline.say import Words, say
 from nearline.settings import Settings
 from training import bundle, card, datasets, gate, lock, pipeline, warm_start
 from training.config import TrainingConfig
@@ -33,7 +33,7 @@ class Trained:
 
     version: str
     metrics: dict[str, float]
-    left_out: list[str]
+    left_out: list[Words]
 
 
 def train(settings: Settings, config: TrainingConfig, clock: Clock, bars: Bars) -> Trained:
@@ -52,20 +52,21 @@ def run(settings: Settings, config: TrainingConfig, clock: Clock, bars: Bars) ->
     threads = min(os.cpu_count() or 1, 8)
     torch.set_num_threads(threads)
     bars.stage(say("history", "历史"), 1)
-    # Before it is read: what arrives meanwhile must not count as learnt.
-    fingerprint = offline.fingerprint(settings.history).decode()
-    dataset = datasets.read(settings.history)
+    # One moment for all that is read: what arrives meanwhile is neither learnt nor counted.
+    at = history.snapshot(settings.history)
+    fingerprint = offline.fingerprint(at)
+    dataset = datasets.read(settings.history, at)
     bars.step(
         note=f"{len(dataset.interactions):,} interactions, {len(dataset.customer_ids):,} "
         f"customers, {len(dataset.items):,} items"
     )
     bars.stage(
-        say("features, point in time", "特征（按时间点）"), offline.events_in(settings.history)
+        say("features, point in time", "特征（按时间点）"), sum(map(history.rows_in, at.files))
     )
     registry = Registry(settings.mlflow_uri, settings.mlflow_artifacts)
     checkpoints = settings.home / "checkpoints"
-    with place.opened(settings) as fit:
-        states = GuardedStates(FeastStates.open(settings, bars.step), dataset)
+    with place.opened(settings, at) as fit:
+        states = GuardedStates(FeastStates.open(settings, bars.step, at), dataset)
         learnt, journal = pipeline.run(
             dataset,
             states,

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import msgspec
 
-from nearline import offline, retraining
+from nearline import history, offline, retraining
 from nearline.clock import Clock
 from nearline.contracts.bundle import CHALLENGER, CHAMPION
 from nearline.embedded.shell import Stopped
 from nearline.errors import NearlineError
 from nearline.retraining import Retraining, Run, Running, Verdict
+from nearline.say import say
 from nearline.settings import Settings
 from training import gate, job, lock
 from training.config import TrainingConfig
@@ -62,7 +63,7 @@ def once(
         state = retraining.read(settings.home)
         running = Running(asked.why, started_us, getpid())
         retraining.write(settings.home, msgspec.structs.replace(state, running=running))
-        fingerprint = offline.fingerprint(settings.history).decode()
+        fingerprint = offline.fingerprint(history.snapshot(settings.history))
 
         def written(outcome: _Outcome) -> Run:
             run = Run(
@@ -81,16 +82,19 @@ def once(
         try:
             outcome = _outcome(settings, asked, fingerprint, clock, bars, train)
         except (KeyboardInterrupt, Stopped):
-            told = "it was stopped; the next run goes on from there if history has not grown"
+            told = say(
+                "it was stopped; the next run goes on from there if history has not grown",
+                "已中断；若历史未增长，下次运行从中断处继续",
+            )
             written(_Outcome(Verdict.STOPPED, told))
             raise
         except NearlineError as error:
             written(_Outcome(Verdict.FAILED, str(error)))
             raise
         except BaseException as error:
-            written(
-                _Outcome(Verdict.FAILED, f"an error that nobody foresaw: {type(error).__name__}")
-            )
+            name = type(error).__name__
+            told = say(f"an error that nobody foresaw: {name}", f"意外错误：{name}")
+            written(_Outcome(Verdict.FAILED, told))
             raise
         return written(outcome)
 
@@ -106,7 +110,10 @@ def settle(home: Path) -> Run | None:
         started_us=begun.started_us,
         seconds=0.0,
         verdict=Verdict.KILLED,
-        sentence=f"its process {begun.pid} ended without a word; the champion was not touched",
+        sentence=say(
+            f"its process {begun.pid} ended without a word; the champion was not touched",
+            f"进程 {begun.pid} 未留下结果即结束；线上模型未变",
+        ),
     )
     _add(home, run)
     return run
@@ -144,8 +151,11 @@ def _outcome(
             registry.withdraw(CHALLENGER)  # Nobody asked that a refused version be tried.
         return _Outcome(Verdict.REFUSED, str(refused), trained.version)
     except NearlineError as error:
-        return _Outcome(Verdict.FAILED, f"the gate could not decide: {error}", trained.version)
-    return _Outcome(Verdict.PROMOTED, f"version {trained.version} is champion", trained.version)
+        told = say(f"the gate could not decide: {error}", f"无法判断是否达到门槛：{error}")
+        return _Outcome(Verdict.FAILED, told, trained.version)
+    number = trained.version
+    told = say(f"version {number} is champion", f"版本 {number} 已成为线上模型")
+    return _Outcome(Verdict.PROMOTED, told, number)
 
 
 def _known(registry: Registry, state: Retraining, recipe: str, fingerprint: str) -> _Outcome | None:
@@ -154,26 +164,30 @@ def _known(registry: Registry, state: Retraining, recipe: str, fingerprint: str)
     lineage = registry.lineage(champion) if champion else None
     same = (fingerprint, recipe)
     if champion and lineage and (lineage.history_fingerprint, lineage.recipe) == same:
-        return _Outcome(
-            Verdict.UNCHANGED,
+        told = say(
             f"history has not changed since the champion, version {champion.number}, learnt from "
             "it; --force trains all the same",
+            f"线上模型（版本 {champion.number}）训练后历史没有变化；--force 可强制训练",
         )
-    if lineage and lineage.brought_by:
-        return _Outcome(
-            Verdict.UNCHANGED,
-            f"the champion, version {champion.number if champion else ''}, holds a part from "
-            "outside, which a retraining would replace by its own; --force trains all the same",
+        return _Outcome(Verdict.UNCHANGED, told)
+    if champion and lineage and lineage.brought_by:
+        told = say(
+            f"the champion, version {champion.number}, holds a part from outside, which a "
+            "retraining would replace by its own; --force trains all the same",
+            f"线上模型（版本 {champion.number}）含自带模型，重新训练会将其替换；--force 可强制训练",
         )
+        return _Outcome(Verdict.UNCHANGED, told)
     last = next((run for run in reversed(state.runs) if run.version), None)
     judged = (Verdict.REFUSED, Verdict.FAILED)
     if last and last.verdict in judged and (last.history_fingerprint, last.recipe) == same:
-        return _Outcome(
-            last.verdict,
+        told = say(
             f"history has not changed since version {last.version} learnt from it and did not "
             f"pass; `nearline models promote {last.version}` asks the policy as it is now, --force "
             "trains all the same",
+            f"版本 {last.version} 训练后历史没有变化，且未通过；"
+            f"`nearline models promote {last.version}` 按现行门槛再判断，--force 可强制训练",
         )
+        return _Outcome(last.verdict, told)
     return None
 
 

@@ -15,6 +15,7 @@ from nearline.transforms.item import ItemState
 if TYPE_CHECKING:
     from feast import FeatureStore
 
+    from nearline.history import Snapshot
     from nearline.settings import Settings
 
 
@@ -33,16 +34,18 @@ class FeastStates:
         self._store = store
 
     @classmethod
-    def open(cls, settings: Settings, progress: Callable[[int], object]) -> FeastStates:
+    def open(
+        cls, settings: Settings, progress: Callable[[int], object], at: Snapshot | None = None
+    ) -> FeastStates:
         """Bring offline rows and registry up to date with history, and open the store.
 
-        `progress` gets the number of events folded since its last call; none are when
-        history has not changed.
+        History is read as it stood `at` a snapshot, by default as it stands now. `progress` gets
+        the number of events folded since its last call; none are when history has not changed.
         """
         from feature_repo.retrieval import apply
         from nearline import offline
 
-        offline.snapshot(settings.history, settings.offline, progress)
+        offline.snapshot(settings.history, settings.offline, progress, at)
         return cls(apply(settings))
 
     def customers(self, ids: Sequence[str], as_of_us: Sequence[int]) -> list[CustomerState]:

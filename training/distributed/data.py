@@ -29,13 +29,18 @@ _PART, _PLACE = "part", "place"  # Which part an event belongs to; its place in 
 _ROWS_AT_ONCE = 20_000
 
 
-def snapshot(root: Path, folder: Path, parts: int) -> Snapshot:
+def snapshot(root: Path, folder: Path, parts: int, at: history.Snapshot | None = None) -> Snapshot:
     """Bring the rows in `folder` up to date with the history in `root`, in so many parts.
 
-    Needs a connection to Ray. Always folds from the beginning; does nothing where the rows are
-    of this history already.
+    History is read as it stood `at` a snapshot, by default as it stands now. Needs a connection
+    to Ray. Always folds from the beginning; does nothing where the rows are of this history
+    already.
     """
-    now = history.snapshot(root)
+    with offline.alone(folder):
+        return _snapshot(root, folder, parts, at or history.snapshot(root))
+
+
+def _snapshot(root: Path, folder: Path, parts: int, now: history.Snapshot) -> Snapshot:
     held = offline.current(folder)
     if held and offline.is_of(folder, now):
         return held

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
+from nearline.history import Snapshot
 from nearline.settings import Settings
 from training import encoder
 from training.encoder_stage import Fit
@@ -14,8 +15,8 @@ _MOST_WORKERS = 4  # The batch is parted among them, and parts of a few windows 
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[Fit]:
-    """Bring the offline rows up to date on the cluster, and give what teaches an encoder there.
+def opened(settings: Settings, at: Snapshot) -> Iterator[Fit]:
+    """Bring the offline rows to a snapshot of history on the cluster; give what teaches there.
 
     Without `ray_address`, gives what teaches here, and leaves the rows to whoever reads them.
     """
@@ -27,6 +28,6 @@ def opened(settings: Settings) -> Iterator[Fit]:
     from training.distributed.cluster import connected
 
     with connected(settings.ray_address) as cpus:
-        data.snapshot(settings.history, settings.offline, parts=4 * cpus)
+        data.snapshot(settings.history, settings.offline, 4 * cpus, at)
         workers = max(1, min(cpus - 1, _MOST_WORKERS))  # One is left for what feeds them.
         yield partial(distributed.fit, workers=workers)

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from itertools import groupby
 from pathlib import Path
@@ -16,13 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingestion.archive.compaction import merge_day
-from nearline import offline, offline_rows
+from nearline import history, offline, offline_rows
 from nearline.contracts.event import Event
 from nearline.contracts.position import LogPosition
 from nearline.feast_layout import CUSTOMER_VIEW, ITEM_VIEW
 from nearline.history import day_of, log_file_name, table_of, write_day_file
 from nearline.transforms.buckets import DAY_US, HOUR_US
 from tests.unit.features.test_offline_rows import NOON_US, event, seeded, write
+from training.datasets import read
 
 
 class Shop:
@@ -205,5 +207,43 @@ def test_killed_at_any_moment_the_rows_stay_whole_and_the_next_run_finishes(
     shop.snapshot()
 
     assert killed
-    names = [path.name for path in shop.offline.rglob("*") if path.is_file()]
-    assert names == ["rows.parquet", "rows.parquet"]
+    names = sorted(path.name for path in shop.offline.rglob("*") if path.is_file())
+    assert names == [".lock", "rows.parquet", "rows.parquet"]
+
+
+def test_rows_and_what_is_learnt_are_of_one_moment_while_history_grows_and_is_merged(
+    tmp_path: Path,
+) -> None:
+    shop, events = Shop(tmp_path), seeded(11, 400)
+    shop.flush(events[:150])
+    shop.flush(events[150:300])
+    at = history.snapshot(shop.history)
+    wanted, learnt = offline.snapshot(shop.history, tmp_path / "then"), read(shop.history)
+
+    shop.flush(events[300:])
+    assert sum(merge_day(folder, 0) for folder in shop.history.iterdir())
+
+    assert offline.snapshot(shop.history, shop.offline, at=at) == wanted
+    for layout in (CUSTOMER_VIEW, ITEM_VIEW):
+        assert rows(shop.offline, layout) == rows(tmp_path / "then", layout)
+    again = read(shop.history, at)
+    assert again.items == learnt.items
+    assert again.interactions.known_at_us.tolist() == learnt.interactions.known_at_us.tolist()
+    assert len(read(shop.history).interactions) > len(learnt.interactions)
+
+
+def test_two_at_once_wait_for_each_other_so_both_views_are_of_one_history(tmp_path: Path) -> None:
+    shop, events = Shop(tmp_path), seeded(12, 4_000)
+    shop.flush(events[:2_000])
+
+    def first_part_done(folded: int) -> None:
+        if not other.is_alive() and other.ident is None:
+            shop.flush(events[2_000:])
+            other.start()
+
+    other = threading.Thread(target=offline.snapshot, args=(shop.history, shop.offline))
+    offline.snapshot(shop.history, shop.offline, first_part_done)
+    other.join()
+
+    assert offline.is_of(shop.offline, history.snapshot(shop.history))
+    assert shop.snapshot().unchanged

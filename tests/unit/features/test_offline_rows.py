@@ -188,8 +188,8 @@ def test_a_snapshot_that_fails_leaves_the_last_one_whole(tmp_path: Path) -> None
         offline.snapshot(tmp_path / "history", tmp_path / "offline", stop)
 
     assert rows(tmp_path / "offline", CUSTOMER_VIEW) == before
-    files = [path.name for path in (tmp_path / "offline").rglob("*") if path.is_file()]
-    assert files == ["rows.parquet", "rows.parquet"]
+    files = sorted(path.name for path in (tmp_path / "offline").rglob("*") if path.is_file())
+    assert files == [".lock", "rows.parquet", "rows.parquet"]
 
 
 def test_a_reader_that_has_the_file_open_keeps_the_rows_it_began_with(tmp_path: Path) -> None:
