@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from nearline.errors import PermanentError
+from nearline.say import say
 
 KEPT_RUNS = 50
 
@@ -28,12 +29,25 @@ class Verdict(StrEnum):
     STOPPED = "stopped"  # somebody asked it to
     KILLED = "killed"  # it ended without a word
 
+    @property
+    def word(self) -> str:
+        """In the reader's language."""
+        return say(self.value, _IN_CHINESE[self])
 
+
+_IN_CHINESE = {
+    Verdict.PROMOTED: "已上线",
+    Verdict.UNCHANGED: "无变化",
+    Verdict.REFUSED: "未达门槛",
+    Verdict.FAILED: "失败",
+    Verdict.STOPPED: "已中断",
+    Verdict.KILLED: "被杀死",
+}
 SUCCESSES = {Verdict.PROMOTED, Verdict.UNCHANGED}
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One finished run."""
+    """One finished run. `why` and `sentence` are in the language of whoever ran it."""
 
     why: str
     started_us: int
@@ -47,6 +61,13 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def ended_us(self) -> int:
         return self.started_us + int(self.seconds * 1e6)
+
+    def told(self) -> str:
+        """What became of it, in a line."""
+        return say(
+            f"{self.verdict.word}, {self.seconds:.0f} s: {self.sentence}",
+            f"{self.verdict.word}，{self.seconds:.0f} 秒：{self.sentence}",
+        )
 
 
 class Running(msgspec.Struct, frozen=True):

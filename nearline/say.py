@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 
 
 def language() -> str:
@@ -18,3 +19,14 @@ def language() -> str:
 def say(en: str, zh: str) -> str:
     """The sentence in the reader's language."""
     return zh if language() == "zh" else en
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """One sentence in both languages, for those who keep it or show it in both."""
+
+    en: str
+    zh: str
+
+    def __str__(self) -> str:
+        return say(self.en, self.zh)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from nearline.say import say
+from nearline.say import Words, say
 
 if TYPE_CHECKING:
     from training.encoder_trial import EncoderTrial
@@ -29,7 +29,7 @@ class Journal:
 
     metrics: dict[str, float] = field(default_factory=dict)
     curve: list[dict[str, float]] = field(default_factory=list)  # the encoder's, by epoch
-    left_out: list[str] = field(default_factory=list)
+    left_out: list[Words] = field(default_factory=list)
     trial: Trial | None = None  # the ranker's lessons and test, for rankers that are brought
     encoder_trial: EncoderTrial | None = None  # the encoder's test, likewise
     retrieval: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -41,10 +41,10 @@ class Journal:
     """Of each score by its name, what plots need: `chance` stated and share `seen` by bin of
     calibration; and over `alert_rate`, `recall` and `precision`. Lists of equal length in pairs."""
 
-    def leave_out(self, sentence: str, watch: Watch) -> None:
-        """Remember and tell what the history could not teach, and why."""
-        self.left_out.append(sentence)
-        watch.tell(say(f"Left out: {sentence}.", f"略过：{sentence}。"))
+    def leave_out(self, what: Words, watch: Watch) -> None:
+        """Remember and tell what the history could not teach, and why; without a full stop."""
+        self.left_out.append(what)
+        watch.tell(say(f"Left out: {what.en}.", f"略过：{what.zh}。"))
 
 
 def quantile(values: Sequence[int], share: float) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nearline import served_files
-from nearline.say import say
+from nearline.say import Words, say
 from nearline.transforms.buckets import HOUR_US
 from training import baselines, click_lessons, covisits, encoder, ranker, ranker_trial
 from training.config import TrainingConfig
@@ -77,13 +77,15 @@ def learn(
         watch.tell(logged.told())
         room = shape.train_points - len(logged.lessons)
         teach = teach[len(teach) - room :] if room < len(teach) else teach
-    if len(teach) + len(logged.lessons) < _FEWEST_LESSONS or len(stop) < _FEWEST_LESSONS // 2:
-        journal.leave_out(
+    found = len(teach) + len(logged.lessons)
+    if found < _FEWEST_LESSONS or len(stop) < _FEWEST_LESSONS // 2:
+        why = Words(
             f"the ranker: it needs {_FEWEST_LESSONS} moments at which retrieval named what was "
-            f"met next, and found {len(teach) + len(logged.lessons)} to learn from and "
-            f"{len(stop)} to stop by",
-            watch,
+            f"met next, and found {found} to learn from and {len(stop)} to stop by",
+            f"排序模型：需要 {_FEWEST_LESSONS} 个召回命中后续行为的时刻，"
+            f"现有 {found} 个可学习、{len(stop)} 个可用于提前停止",
         )
+        journal.leave_out(why, watch)
         return None
     train, validation = rows_of(teach, states), rows_of(stop, states)
     if logged.lessons:
@@ -110,9 +112,10 @@ def learn(
         journal.metrics |= dict(zip(names, verdict.lead, strict=True))
         for name, figures in ranker_trial.by_segment(test, verdict, seed).items():
             journal.metrics |= {f"rank_segment_{name}_{key}": v for key, v in figures.items()}
+        best = f"{verdict.best_source} {verdict.ndcg[verdict.best_source]:.4f}"
         watch.step(
-            note=f"NDCG@10 {verdict.ndcg['ranker']:.4f}, best source "
-            f"{verdict.best_source} {verdict.ndcg[verdict.best_source]:.4f}"
+            note=f"NDCG@10 {verdict.ndcg['ranker']:.4f}, "
+            + say(f"best source {best}", f"最佳来源 {best}")
         )
     return booster
 
@@ -123,12 +126,14 @@ def _note_exposures(
     journal.metrics["exposed_lists"] = float(shown.lists)
     journal.metrics["exposed_clicks"] = float(shown.clicks)
     if shown.rows is None:
-        journal.leave_out(
+        why = Words(
             f"lessons from lists that were shown: telling how often each place is looked at takes "
             f"{config.ranker.fewest_clicks} clicks, and there were {shown.clicks} in "
             f"{shown.lists} logged lists; the ranker learns from recorded behaviour alone",
-            watch,
+            f"来自曝光列表的样本：估计各位置的浏览率需要 {config.ranker.fewest_clicks} 次点击，"
+            f"现有 {shown.lists} 个列表共 {shown.clicks} 次；排序模型只从行为记录学习",
         )
+        journal.leave_out(why, watch)
         return
     for place in (2, 5, 10):
         if shown.look_K[place - 1] > _NEVER_SHOWN:

@@ -130,7 +130,7 @@ def _once(
         asked = retraining.Asked(config, policy or promotion.POLICY, why, force)
         with Bars(log) as bars:
             run = retraining.once(settings, asked, SystemClock(), bars)
-    click.echo(f"{run.verdict}, {run.seconds:.0f} s: {run.sentence}")
+    click.echo(run.told())
     raise SystemExit({"refused": REFUSED, "failed": 1}.get(run.verdict.value, 0))
 
 
@@ -184,7 +184,7 @@ def _show(settings: Settings) -> None:
             table.add_column(heading, overflow="fold")
         for run in reversed(state.runs[-10:]):
             began = f"{utc(run.started_us):%Y-%m-%d %H:%M}"
-            table.add_row(began, f"{run.seconds:.0f} s", run.verdict, run.why, run.sentence)
+            table.add_row(began, f"{run.seconds:.0f} s", run.verdict.word, run.why, run.sentence)
         Console().print(table)
     if state.running is not None:
         began = f"{utc(state.running.started_us):%Y-%m-%d %H:%M}"

@@ -109,7 +109,7 @@ class Loop:
         self._plan(None)  # A child that was killed is written down here.
         after = retraining.read(self._home).last
         if after is not None and after != before:
-            self._tell(f"{after.verdict}, {after.seconds:.0f} s: {after.sentence}")
+            self._tell(after.told())
         elif not self._stopped.is_set():
             self._tell(
                 say(f"It could not begin (exit {code}); again in 10 minutes.",

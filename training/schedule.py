@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from nearline.errors import PermanentError
 from nearline.retraining import Run, Verdict
+from nearline.say import say
 
 _DAY_US = 86_400_000_000
 _RETRY_US = 3_600_000_000
@@ -26,11 +27,12 @@ class Schedule:
     at_us: int | None = None
 
     def __str__(self) -> str:
-        hours = self.every_us / 3_600_000_000
+        hours = f"{self.every_us / 3_600_000_000:g}"
         if self.at_us is None:
-            return f"every {hours:g} h"
+            return say(f"every {hours} h", f"每 {hours} 小时")
         minutes = self.at_us // 60_000_000
-        return f"every {hours:g} h from {minutes // 60:02d}:{minutes % 60:02d} UTC"
+        at = f"{minutes // 60:02d}:{minutes % 60:02d} UTC"
+        return say(f"every {hours} h from {at}", f"每 {hours} 小时，自 {at} 起")
 
 
 def parse(every: str, at: str | None) -> Schedule:
@@ -72,7 +74,8 @@ def next_us(schedule: Schedule, last: Run | None, now_us: int) -> int:
 def why(schedule: Schedule, last: Run | None) -> str:
     """The reason that a run of the schedule gives for itself."""
     if last is None:
-        return f"{schedule}, the first"
+        return say(f"{schedule}, the first", f"{schedule}，首次")
     if last.verdict in {Verdict.FAILED, Verdict.KILLED, Verdict.STOPPED}:
-        return f"{schedule}, again after one that was {last.verdict}"
+        word = last.verdict.word
+        return say(f"{schedule}, again after one that was {word}", f"{schedule}，上次{word}后重试")
     return str(schedule)

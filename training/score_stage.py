@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nearline.say import say
+from nearline.say import Words, say
 from training.config import ChurnConfig, TrainingConfig
 from training.datasets import Dataset
 from training.journal import Journal, Watch
@@ -53,7 +53,8 @@ def learn(
             question, dataset, states, config.churn, config.seed, threads, left_at_us
         )  # fmt: skip
         if isinstance(found, fit.LeftOut):
-            journal.leave_out(f"{found.name}: {found.why}", watch)
+            why = Words(f"{found.name}: {found.why.en}", f"{found.name}：{found.why.zh}")
+            journal.leave_out(why, watch)
             watch.step()
             continue
         models.append(found)
@@ -72,7 +73,8 @@ def _lifetime(
     try:
         found, figures = lifetime.learn(dataset, states, config.lifetime)
     except Unfitted as reason:
-        journal.leave_out(f"lifetime value: {reason}", watch)
+        why = Words(f"lifetime value: {reason.why.en}", f"终身价值：{reason.why.zh}")
+        journal.leave_out(why, watch)
         return None
     journal.metrics |= figures
     return found

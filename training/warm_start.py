@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from nearline.say import Words
 from training.config import EncoderConfig
 from training.datasets import Dataset, Interactions
 from training.encoder import item_vectors
@@ -57,7 +58,10 @@ class Warm:
 
 
 class CannotBegin(Exception):
-    """Why a run must begin from nothing; a sentence without a full stop."""
+    """A run must begin from nothing; its text says why in the reader's language, no full stop."""
+
+    def __init__(self, en: str, zh: str) -> None:
+        super().__init__(Words(en, zh))
 
 
 def keep(
@@ -127,16 +131,31 @@ def begin(
     """Where a run that learns from `train`, all up to `until_us`, begins; raises CannotBegin."""
     held = line.held
     if held["shape"] != _shape(shape):
-        raise CannotBegin(f"version {line.version} has another shape of encoder")
+        raise CannotBegin(
+            f"version {line.version} has another shape of encoder",
+            f"版本 {line.version} 的编码器形状不同",
+        )
     if held["until_us"] > until_us:
-        raise CannotBegin(f"version {line.version} has learnt from events that judge this run")
+        raise CannotBegin(
+            f"version {line.version} has learnt from events that judge this run",
+            f"版本 {line.version} 已学过本次用于评估的事件",
+        )
     if line.generation >= shape.warm_generations:
-        raise CannotBegin(f"{line.generation} runs have gone on from one another")
+        raise CannotBegin(
+            f"{line.generation} runs have gone on from one another",
+            f"已连续接力训练 {line.generation} 次",
+        )
     if bool(held["categories"]) != (content is not None):
-        raise CannotBegin(f"version {line.version} knew other things of its items")
+        raise CannotBegin(
+            f"version {line.version} knew other things of its items",
+            f"版本 {line.version} 所知的商品信息不同",
+        )
     vectors, known_I = _vectors(held, dataset)
     if not known_I.any():
-        raise CannotBegin(f"none of the items of version {line.version} is left")
+        raise CannotBegin(
+            f"none of the items of version {line.version} is left",
+            f"版本 {line.version} 的商品已全部不在",
+        )
     vectors = fill_cold(vectors, known_I, train, dataset.categories)
     met_I = np.zeros(len(vectors), bool)
     met_I[train.item] = True

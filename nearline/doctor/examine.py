@@ -15,7 +15,8 @@ from nearline.doctor import (
     store_checks,
 )
 from nearline.doctor.probe_store import Store
-from nearline.doctor.result import Result, Words, not_checked
+from nearline.doctor.result import Result, not_checked
+from nearline.say import Words
 from nearline.settings import Settings
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from nearline.doctor.result import Result, Words, fail, ok, warn
+from nearline.doctor.result import Result, fail, ok, warn
+from nearline.say import Words
 
 OLDEST_PYTHON = (3, 11)
 _FAIL_BELOW_GB, _WARN_BELOW_GB = 0.5, 1.5

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
-from nearline.say import say
+from nearline.say import Words
 
 
 class Level(StrEnum):
@@ -17,17 +17,6 @@ class Level(StrEnum):
     OK = "ok"
     WARN = "warn"
     FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """One sentence in both languages."""
-
-    en: str
-    zh: str
-
-    def __str__(self) -> str:
-        return say(self.en, self.zh)
 
 
 NOTHING = Words("", "")

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nearline.doctor.result import Result, Words, fail, ok, warn
+from nearline.doctor.result import Result, fail, ok, warn
+from nearline.say import Words
 
 
 def feast_registry(where: str, missing_views: Collection[str] | None) -> Result:

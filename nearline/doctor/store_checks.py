@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nearline.contracts.verdict import Outcome
-from nearline.doctor.result import Result, Words, fail, ok, warn
+from nearline.doctor.result import Result, fail, ok, warn
+from nearline.say import Words
 
 OLDEST_REDIS = (7, 0)
 _LAG_WARN_S, _LAG_FAIL_S = 1.0, 10.0

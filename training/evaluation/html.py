@@ -9,6 +9,7 @@ from html import escape
 from math import isfinite
 
 from nearline.clock import utc
+from nearline.say import Words
 from nearline.transforms.ranking import SOURCES
 from training.config import TrainingConfig
 from training.datasets import Dataset
@@ -216,10 +217,10 @@ def _score_plots(heading: str, curve: Mapping[str, Sequence[float]]) -> str:
     return f'{title}<div class="row">{drawn}</div>' if drawn else ""
 
 
-def _left_out(sentences: Sequence[str]) -> str:
-    if not sentences:
+def _left_out(found: Sequence[Words]) -> str:
+    if not found:
         return ""
-    lines = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    lines = "".join(f"<li>{escape(what.en)}<br>{escape(what.zh)}</li>" for what in found)
     return f"<h2>Left out 未训练</h2><ul>{lines}</ul>"
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from scipy import optimize
 from scipy.special import digamma, expit, gammaln, hyp2f1
 
+from nearline.say import Words
 from training.lifetime.history import Summary
 
 # Axes: C customers.
@@ -27,7 +28,11 @@ _NEAR_ONE = 1e-4  # a = 1 and a + b = 1 are 0 / 0 in the formulas; nearer than t
 
 
 class Unfitted(ValueError):
-    """Purchases that no such model can be fitted to; the sentence says why."""
+    """Purchases that no such model can be fitted to; `why` has no full stop."""
+
+    def __init__(self, why: Words) -> None:
+        self.why = why
+        super().__init__(why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,7 @@ def fit(seen: Summary) -> BgNbd:
     a weak pull decides it; forecasts hardly feel it.
     """
     if not (seen.repeats_C > 0).any():
-        raise Unfitted("nobody has bought twice")
+        raise Unfitted(Words("nobody has bought twice", "没有顾客购买过两次"))
     kinds, counts = np.unique(
         np.column_stack([seen.repeats_C, seen.last_C, seen.age_C]), axis=0, return_counts=True
     )

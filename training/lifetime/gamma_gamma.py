@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy import optimize
 from scipy.special import gammaln
 
+from nearline.say import Words
 from training.lifetime.bg_nbd import Unfitted
 
 # Axes: C customers.
@@ -32,7 +33,7 @@ class GammaGamma:
     def mean(self) -> float:
         """What a purchase of a customer nobody knows is worth; raises where q <= 1 has no mean."""
         if self.q <= 1.0:
-            raise Unfitted(f"with q = {self.q:.3g} a purchase has no mean value")
+            raise self._without_mean()
         return self.p * self.v / (self.q - 1.0)
 
     def conditional(self, purchases_C: Floats, mean_C: Floats) -> Floats:
@@ -44,7 +45,7 @@ class GammaGamma:
         known_C = np.where(purchases_C > 0, mean_C, 0.0) * purchases_C
         divisor_C = self.p * purchases_C + self.q - 1.0
         if np.any(divisor_C <= 0):
-            raise Unfitted(f"with q = {self.q:.3g} a purchase has no mean value")
+            raise self._without_mean()
         return np.asarray(self.p * (self.v + known_C) / divisor_C, np.float64)
 
     def log_likelihood(self, purchases_C: Floats, mean_C: Floats) -> float:
@@ -58,6 +59,10 @@ class GammaGamma:
         )  # fmt: skip
         return float(values_C.sum())
 
+    def _without_mean(self) -> Unfitted:
+        en, zh = "a purchase has no mean value", "购买金额没有均值"
+        return Unfitted(Words(f"with q = {self.q:.3g} {en}", f"q = {self.q:.3g} 时{zh}"))
+
 
 def fit(purchases_C: Floats, mean_C: Floats) -> GammaGamma:
     """The most likely parameters; raises Unfitted when the purchases do not tell them.
@@ -65,7 +70,8 @@ def fit(purchases_C: Floats, mean_C: Floats) -> GammaGamma:
     Only customers with a purchase, of a value above 0, may be given.
     """
     if len(purchases_C) < 2 or np.any(purchases_C <= 0) or np.any(mean_C <= 0):
-        raise Unfitted("fewer than two customers have bought for more than nothing")
+        few = "fewer than two customers have bought for more than nothing"
+        raise Unfitted(Words(few, "消费金额大于零的顾客不足两位"))
     unit = float(np.median(mean_C))
     scaled_C = mean_C / unit
 
@@ -86,6 +92,7 @@ def fit(purchases_C: Floats, mean_C: Floats) -> GammaGamma:
     )  # fmt: skip
     logs = np.asarray(best.x, np.float64)
     if np.abs(logs).max() > _LIMIT - 1e-3:
-        raise Unfitted("what customers spend does not tell how it varies")
+        vague = "what customers spend does not tell how it varies"
+        raise Unfitted(Words(vague, "顾客的消费金额不足以看出其差异"))
     p, q, v = np.exp(logs).tolist()
     return GammaGamma(p, q, v * unit)

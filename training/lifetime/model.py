@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nearline.contracts.event import Kind
+from nearline.say import Words
 from nearline.transforms.buckets import DAY_US
 from training.config import LifetimeConfig
 from training.datasets import Dataset
@@ -53,7 +54,9 @@ class LifetimeModel:
         without `money`.
         """
         if self.money is None:
-            raise Unfitted("what customers spend could not be learnt")
+            raise Unfitted(
+                Words("what customers spend could not be learnt", "未能学到顾客的消费金额")
+            )
         by_week = np.diff(
             [self.purchases.conditional(seen, float(week)) for week in range(1, weeks + 1)],
             axis=0,
@@ -86,10 +89,12 @@ def learn(
     early = buyers_by(bought.customer, day_N, cut_day)
     whole = buyers_by(bought.customer, day_N, last_day)
     if min(len(early.seen), len(whole.seen)) < config.min_customers:
-        raise Unfitted(
+        why = Words(
             f"{len(early.seen)} customers bought in the older part, and {config.min_customers} "
-            "are needed"
+            "are needed",
+            f"较早部分只有 {len(early.seen)} 位顾客购买过，至少需要 {config.min_customers} 位",
         )
+        raise Unfitted(why)
     figures = judge(bg_nbd.fit(early.seen), early, bought.customer, day_N, cut_day, last_day)
     purchases = bg_nbd.fit(whole.seen)
     money = _money(dataset, states, whole, (last_day + 1) * DAY_US - 1)

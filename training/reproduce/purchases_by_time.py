@@ -45,7 +45,9 @@ def run(place: Place, watch: Watch) -> Comparison:
         dataset, parts, states, encoders, None, config, place.threads, watch, journal
     )
     if booster is None:
-        raise ValueError(f"the ranker was left out: {journal.left_out}")
+        raise ValueError(
+            f"the ranker was left out: {'; '.join(what.en for what in journal.left_out)}"
+        )
     shape = config.ranker
     moments = points(
         dataset.interactions,

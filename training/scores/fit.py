@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nearline.contracts.bundle import Task
+from nearline.say import Words
 from nearline.transforms.buckets import DAY_US
 from training.config import ChurnConfig
 from training.datasets import Dataset
@@ -57,10 +58,10 @@ class ScoreModel:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A score that cannot be learnt yet, and why, in a sentence."""
+    """A score that cannot be learnt yet, and why; without a full stop."""
 
     name: str
-    why: str
+    why: Words
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,12 @@ def fit(
     horizon = question.horizon_days
     snapshots = instants(dataset, dataset.to_us, horizon, config)
     if not snapshots:
-        return LeftOut(
-            question.name,
-            f"the history must cover more than {horizon + WARM_UP_DAYS} days and covers "
-            f"{(dataset.to_us - dataset.from_us) / DAY_US:.0f}",
+        least, covers = horizon + WARM_UP_DAYS, (dataset.to_us - dataset.from_us) / DAY_US
+        why = Words(
+            f"the history must cover more than {least} days and covers {covers:.0f}",
+            f"历史须超过 {least} 天，目前为 {covers:.0f} 天",
         )
+        return LeftOut(question.name, why)
     matured = instants(dataset, snapshots[-1], horizon, config)
     held = {
         at_us: question.rows_at(at_us, dataset, states)
@@ -103,18 +105,20 @@ def fit(
 
     parts = _parts(taken(snapshots), taken(matured), snapshots[-1], config, seed)
     if not all(len(train) and len(test) for train, test in parts):
-        return LeftOut(
-            question.name,
+        why = Words(
             "at some snapshot there is nobody to ask about: no active customer has done what the "
             "question starts from",
+            "某个快照上没有可预测的顾客：没有活跃顾客有过该问题所需的行为",
         )
+        return LeftOut(question.name, why)
     fewest = min(min(train.fewest, test.fewest) for train, test in parts)
     if fewest < config.min_class_rows:
-        return LeftOut(
-            question.name,
+        why = Words(
             f"a part of it has only {fewest} rows of one outcome, and {config.min_class_rows} "
             "are needed",
+            f"某部分数据中一种结果只有 {fewest} 行，至少需要 {config.min_class_rows} 行",
         )
+        return LeftOut(question.name, why)
     chances = []
     for train, test in parts:
         check_apart(

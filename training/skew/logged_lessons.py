@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from nearline.say import say
 from nearline.served import FEATURES_HASH, Served
 from nearline.transforms.buckets import HOUR_US
 from nearline.transforms.ranking import RANKER_FEATURES
@@ -47,10 +48,13 @@ class Logged:
 
     def told(self) -> str:
         """How many there are, for a journal."""
-        return (
+        return say(
             f"{len(self.lessons)} lessons from logged vectors ({self.unanswered} answers taught "
             f"nothing, {self.over_limit} were too many, {self.other_features} have other features, "
-            f"{self.unreadable} another shape)"
+            f"{self.unreadable} another shape)",
+            f"从线上记录的特征学到 {len(self.lessons)} 个样本（{self.unanswered} 个回答没有信息，"
+            f"{self.over_limit} 个超出上限，{self.other_features} 个特征不同，"
+            f"{self.unreadable} 个形状不同）",
         )
 
 

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from nearline.clock import FixedClock
+from nearline.say import Words
 from nearline.settings import Settings
 from tests.unit.training.histories import START_US, two_tastes, write
 
@@ -20,7 +21,7 @@ class TrainedShop:
     settings: Settings
     version: str
     metrics: dict[str, float]
-    left_out: list[str]
+    left_out: list[Words]
 
 
 @pytest.fixture(scope="session")

@@ -127,7 +127,7 @@ def test_lists_that_were_shown_teach_with_the_places_told_apart(tmp_path: Path) 
     assert journal.metrics["exposed_clicks"] >= 60
     assert 0.3 < journal.metrics["examined_place_2"] < 0.8  # one half
     assert journal.metrics["examined_place_5"] < 0.45  # one fifth
-    assert not [sentence for sentence in journal.left_out if "shown" in sentence]
+    assert not [what for what in journal.left_out if "shown" in what.en]
 
 
 def test_without_logged_lists_the_ranker_learns_and_says_what_was_left_out(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_without_logged_lists_the_ranker_learns_and_says_what_was_left_out(tmp_p
 
     assert booster is not None
     assert journal.metrics["exposed_lists"] == 0
-    assert [sentence for sentence in journal.left_out if "60 clicks" in sentence]
+    assert [what for what in journal.left_out if "60 clicks" in what.en and "60 次点击" in what.zh]
     assert 0 <= journal.metrics["rank_segment_returning_ndcg_at_10"] <= 1
     low, high = (
         journal.metrics[f"rank_segment_returning_ndcg_at_10_{end}"] for end in ("low", "high")
@@ -215,7 +215,7 @@ def test_what_cannot_teach_an_order_leaves_the_ranker_out_in_a_sentence(
 
     assert booster is None
     assert len(journal.left_out) == 1
-    assert journal.left_out[0].startswith("the ranker: it needs 20 moments")
+    assert journal.left_out[0].en.startswith("the ranker: it needs 20 moments")
 
 
 def test_missing_prices_and_categories_leave_holes_and_a_ranker(tmp_path: Path) -> None:

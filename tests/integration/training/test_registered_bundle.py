@@ -64,7 +64,7 @@ def test_a_run_registers_one_verified_bundle_as_challenger(
         ("churn_14d", Task.CHURN, 30),
         ("repurchase_7d", Task.REPURCHASE, 30),
     ]
-    assert any("category_demand_7d" in sentence for sentence in trained.left_out)
+    assert any("category_demand_7d" in what.en for what in trained.left_out)
     assert json.loads((fetched / LIFETIME).read_text())["bg_nbd"]["r"] > 0
     assert manifest.data_from.startswith("2025-10-09")
     assert manifest.metrics["encoder_ndcg_at_10"] == trained.metrics["encoder_ndcg_at_10"]

@@ -6,9 +6,10 @@ import pytest
 
 from nearline import retraining
 from nearline.doctor import probe_services, service_checks
-from nearline.doctor.result import Level, Result, Words, fail, failures, ok, to_json
+from nearline.doctor.result import Level, Result, fail, failures, ok, to_json
 from nearline.doctor.service_checks import Champion, Health
 from nearline.retraining import Retraining, Run, Verdict
+from nearline.say import Words
 
 WELL = {"status": "ok", "bundle": "4", "bundle_refused": ""}
 

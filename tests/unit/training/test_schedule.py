@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -114,6 +115,20 @@ def test_a_killed_process_leaves_no_lock_and_is_written_down(tmp_path: Path) -> 
     state = retraining.read(tmp_path)
     assert state.running is None
     assert [(run.verdict, run.started_us) for run in state.runs] == [(Verdict.KILLED, 5)]
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_a_reader_of_chinese_reads_no_english_word(
+    verdict: Verdict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEARLINE_LANG", "zh")
+    rhythm, last = parse("24h", "03:00"), ran("2026-11-21T03:00", verdict)
+
+    said = [str(rhythm), why(rhythm, None), why(rhythm, last), last.told()]
+
+    assert said[0] == "每 24 小时，自 03:00 UTC 起"
+    assert said[1] == "每 24 小时，自 03:00 UTC 起，首次"
+    assert not any(re.search("[A-Za-z]", one.replace("UTC", "")) for one in said)
 
 
 def test_the_state_keeps_the_newest_runs_and_the_last_success(tmp_path: Path) -> None:

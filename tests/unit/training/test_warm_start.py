@@ -135,11 +135,17 @@ def test_after_some_runs_one_begins_from_nothing(tmp_path: Path, before: Dataset
         begin(line, before, before.to_us)
 
 
-def test_another_shape_is_not_begun_with(tmp_path: Path, before: Dataset) -> None:
+def test_another_shape_is_not_begun_with(
+    tmp_path: Path, before: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     line = kept(tmp_path, before, before.to_us)
     line.held["shape"][1] = 99
 
     with pytest.raises(CannotBegin, match="another shape"):
+        begin(line, before, before.to_us)
+
+    monkeypatch.setenv("NEARLINE_LANG", "zh")
+    with pytest.raises(CannotBegin, match="编码器形状不同"):
         begin(line, before, before.to_us)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
+from nearline.say import Words
 from training.evaluation.html import Facts, render
 from training.journal import Journal
 
@@ -26,7 +27,7 @@ def full() -> Journal:
             "churn_14d_ece": 0.02,
         },
         curve=[{"epoch": 1.0, "loss": 5.0, "ndcg_at_10": 0.1}],
-        left_out=["churn over 30 days: too few"],
+        left_out=[Words("churn over 30 days: too <few>", "30 天流失：太少")],
         curves={
             "churn_14d": {
                 "chance": [0.1, 0.9],
@@ -74,7 +75,7 @@ def test_every_figure_stands_in_its_section_with_its_plots() -> None:
     assert "500 questions" in page
     assert "20 ask for an item that arrived later" in page
     assert "Score churn_14d" in page
-    assert "<li>churn over 30 days: too few</li>" in page
+    assert "<li>churn over 30 days: too &lt;few&gt;<br>30 天流失：太少</li>" in page
     assert "nan" not in re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL)
 
 

@@ -149,7 +149,7 @@ def test_bad_histories_leave_a_score_out_with_a_sentence(busy: tuple[Dataset, Fo
         found = fit(question, *history, CONFIG, seed=1, threads=1)
 
         assert isinstance(found, LeftOut)
-        assert why in found.why
+        assert why in found.why.en
         assert found.name == question.name
 
 
@@ -157,4 +157,4 @@ def test_too_few_of_one_outcome_are_not_learnt_from(busy: tuple[Dataset, Folded]
     found = fit(Churn(7, 10), *busy, replace(CONFIG, min_class_rows=10_000), seed=1, threads=1)
 
     assert isinstance(found, LeftOut)
-    assert "10000 are needed" in found.why
+    assert "10000 are needed" in found.why.en

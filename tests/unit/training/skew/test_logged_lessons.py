@@ -81,7 +81,9 @@ def test_every_hit_is_kept_and_some_misses(tmp_path: Path) -> None:
     assert {row.tobytes() for row in lesson.features_CF} <= seen
 
 
-def test_what_cannot_teach_is_left_out_and_counted(tmp_path: Path) -> None:
+def test_what_cannot_teach_is_left_out_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dataset = shop(tmp_path, met("ann", "i2", NOW_US + 1))
     record = answer(1)
 
@@ -99,6 +101,8 @@ def test_what_cannot_teach_is_left_out_and_counted(tmp_path: Path) -> None:
     assert (found.unanswered, found.other_features, found.unreadable) == (3, 1, 1)
     assert (len(found.lessons), found.over_limit) == (4, 2)
     assert found.told().startswith("4 lessons from logged vectors (3 answers taught nothing")
+    monkeypatch.setenv("NEARLINE_LANG", "zh")
+    assert found.told().startswith("从线上记录的特征学到 4 个样本（3 个回答没有信息")
 
 
 def test_of_more_answers_than_are_wanted_as_many_are_drawn_from_all_of_them(
