@@ -75,8 +75,8 @@ class Interactions:
         )
 
     def until(self, instant_us: int) -> Interactions:
-        """What occurred at the instant or before."""
-        return self.pick(self.occurred_at_us <= instant_us)
+        """What was known at the instant: what a phone sent later is not among it."""
+        return self.pick(self.known_at_us <= instant_us)
 
     def ranges(self) -> list[tuple[int, int, int]]:
         """(customer, first place, place behind the last) of each customer present."""
@@ -99,7 +99,7 @@ class Dataset:
     items: IdMap
     categories: tuple[str, ...]  # newest stated, "" where unknown; by item_index
     prices_cents: tuple[int, ...]  # newest stated, 0 where unknown
-    first_seen_us: tuple[int, ...]  # listing or first event
+    first_seen_us: tuple[int, ...]  # when the listing, or the first event, became known
     from_us: int
     to_us: int
     shown: tuple[Shown, ...] = ()  # lists from the log of exposures, by time
@@ -251,7 +251,7 @@ _CATALOGUE = """
 SELECT item_id,
        arg_max(category, (occurred_at_us, category)) FILTER (category <> ''),
        arg_max(price_cents, (occurred_at_us, price_cents)) FILTER (price_cents > 0),
-       min(occurred_at_us)
+       min(known_at_us)
 FROM lines GROUP BY item_id ORDER BY item_id
 """
 _INTERACTIONS = """

@@ -100,3 +100,19 @@ def test_a_history_of_one_instant_cannot_be_split(tmp_path: Path) -> None:
 
     with pytest.raises(NotEnoughHistory, match="cannot be parted by time"):
         split(dataset.interactions, SplitConfig())
+
+
+def test_what_was_sent_late_is_not_known_before_it_came(tmp_path: Path) -> None:
+    root = write(
+        tmp_path,
+        [met("ann", "a", START_US), met("ann", "b", START_US + 1, known_after_us=HOUR_US)],
+    )
+
+    dataset = read(root)
+    until_us = START_US + HOUR_US
+
+    assert [len(dataset.interactions.until(until_us + late)) for late in (0, 1)] == [1, 2]
+    assert [dataset.known_by(until_us + late).tolist() for late in (0, 1)] == [
+        [True, False],
+        [True, True],
+    ]

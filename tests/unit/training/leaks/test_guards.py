@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from nearline.contracts.event import Event
+from nearline.contracts.event import ITEM_LISTED, Event
 from nearline.transforms.buckets import DAY_US, HOUR_US
 from tests.unit.training.histories import START_US, met, two_tastes, write
 from tests.unit.training.leaks.naive import NaiveStates
@@ -38,11 +38,11 @@ class Past:
 
 @pytest.fixture(scope="module")
 def past(tmp_path_factory: pytest.TempPathFactory) -> Past:
-    """Two tastes; one event in ten became known a day late; two items came after the cut."""
+    """Two tastes; one customer's event in ten became known a day late; two items came after the cut."""
     draw = np.random.default_rng(1)
     events = [
         met(one.customer_id, one.lines[0].item_id, one.occurred_at_us, name=one.name,
-            known_after_us=DAY_US if draw.random() < 0.1 else 0)
+            known_after_us=DAY_US if one.name != ITEM_LISTED and draw.random() < 0.1 else 0)
         for one in two_tastes(customers=30)
     ]  # fmt: skip
     events += [met("c001", f"new{n}", CUT_US + DAY_US + n) for n in range(2)]
