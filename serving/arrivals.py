@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from nearline.transforms.candidates import Catalogue
+from nearline.transforms.chains import ChainedColumn, Column
 from nearline.transforms.sources import Sources
 from nearline.transforms.taste import ARRIVALS_AT_MOST, Arrivals, units_of
 from serving.features import Features
@@ -74,11 +74,14 @@ class Stock:
 
     finder: Finder
     sources: Sources
-    prices_cents: tuple[int, ...]
+    prices_cents: Column[int]
 
     @classmethod
     def of(cls, finder: Finder, came: Sequence[Arrived]) -> Stock:
-        """`came` may hold items that the bundle knows: they are passed over."""
+        """`came` may hold items that the bundle knows: they are passed over.
+
+        Costs as much as `came` is long, however large the bundle is: requests wait meanwhile.
+        """
         known, first = finder.catalogue, len(finder.catalogue.item_ids)
         new = [one for one in came if one.item_id not in known.index_of]
         if not new:
@@ -92,14 +95,12 @@ class Stock:
             else np.zeros((len(new), finder.unit_vectors.shape[1]), np.float32)
         )
         rows = range(first, first + len(new))
-        catalogue = Catalogue(
-            (*known.item_ids, *ids),
-            (*known.categories, *categories),
-            {**known.index_of, **dict(zip(ids, rows, strict=True))},
+        sources = replace(
+            finder.sources,
+            catalogue=known.followed_by(ids, categories),
+            arrivals=Arrivals(tuple(rows), units_ND, dict(zip(rows, units_ND, strict=True))),
         )
-        arrivals = Arrivals(tuple(rows), units_ND, dict(zip(rows, units_ND, strict=True)))
-        sources = replace(finder.sources, catalogue=catalogue, arrivals=arrivals)
-        return cls(finder, sources, (*finder.prices_cents, *prices))
+        return cls(finder, sources, ChainedColumn(finder.prices_cents, prices))
 
     def units(self, rows: Sequence[int]) -> FloatSD:
         """The items' vectors, each of length 1 (or 0), arrivals' by content."""

@@ -15,6 +15,7 @@ from nearline.contracts import bundle as contract
 from nearline.contracts.bundle import BundleRefused, Manifest
 from nearline.rankers import onnx_session
 from nearline.transforms.candidates import Catalogue
+from nearline.transforms.chains import Column
 from nearline.transforms.content import ContentTable
 from nearline.transforms.covisits import CovisitTable
 from nearline.transforms.sources import Sources
@@ -33,7 +34,7 @@ class Finder:
     index: Any  # faiss.Index
     unit_vectors: FloatID  # rows of the index, each of length 1 (or 0)
     catalogue: Catalogue
-    prices_cents: tuple[int, ...]
+    prices_cents: Column[int]
     sources: Sources  # without arrivals, which come and go beside a bundle
     history_length: int
 

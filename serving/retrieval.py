@@ -253,14 +253,14 @@ def dropped_of(
     excluded: Sequence[str],
 ) -> dict[str, int]:
     """How many proposed items were withheld, by the rule that did it."""
-    ids = stock.sources.catalogue.item_ids
-    proposed = {ids[one.item_index] for source in proposals.values() for one in source}
-    return _counts(proposed, {item_id for item_id, _ in state.purchased}, set(excluded))
+    index_of = stock.sources.catalogue.index_of
+    rows = {one.item_index for source in proposals.values() for one in source}
+    purchased = {item_id for item_id, _ in state.purchased}
+    proposed = [one for one in purchased.union(excluded) if index_of.get(one) in rows]
+    return _counts(proposed, purchased, set(excluded))
 
 
-def _counts(
-    proposed: Sequence[str] | set[str], purchased: set[str], excluded: set[str]
-) -> dict[str, int]:
+def _counts(proposed: Sequence[str], purchased: set[str], excluded: set[str]) -> dict[str, int]:
     bought = purchased.intersection(proposed)
     return {
         "never_purchased": len(bought),

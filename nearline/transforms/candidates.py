@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from nearline.contracts.event import Kind
 from nearline.transforms.buckets import DAY_US
+from nearline.transforms.chains import ChainedColumn, ChainedMapping, Column
 from nearline.transforms.customer import KIND_WEIGHT, CustomerState
 from nearline.transforms.ranking import SOURCES, Candidate
 
@@ -36,19 +37,31 @@ _FUSION = 60.0  # Reciprocal rank fusion's constant (Cormack et al. 2009).
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The items of one bundle, or more; the place in each tuple is the `item_index`.
+    """The items of one bundle, or more; the row in each column is the `item_index`.
 
-    `index_of` may hold fewer than there are places: items that cannot be named yet.
+    `index_of` may hold fewer than there are rows: items that cannot be named yet.
     """
 
-    item_ids: tuple[str, ...]
-    categories: tuple[str, ...]  # "" where unknown
+    item_ids: Column[str]
+    categories: Column[str]  # "" where unknown
     index_of: Mapping[str, int]
 
     @classmethod
     def of(cls, item_ids: Sequence[str], categories: Sequence[str]) -> Catalogue:
         index_of = {item_id: index for index, item_id in enumerate(item_ids)}
         return cls(tuple(item_ids), tuple(categories), index_of)
+
+    def followed_by(self, item_ids: Sequence[str], categories: Sequence[str]) -> Catalogue:
+        """These items and, in the rows after theirs, others; costs as much as the others do.
+
+        No item may be in both.
+        """
+        rows = range(len(self.item_ids), len(self.item_ids) + len(item_ids))
+        return Catalogue(
+            ChainedColumn(self.item_ids, item_ids),
+            ChainedColumn(self.categories, categories),
+            ChainedMapping(self.index_of, dict(zip(item_ids, rows, strict=True))),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,14 +34,12 @@ class ContentTable(msgspec.Struct, frozen=True):
 
     def vectors(self, categories: Sequence[str], prices_cents: Sequence[int]) -> FloatND:
         """(N, D) of items by their categories and prices, in step; zeros where nothing is known."""
-        dimension = len(self.prices[0])
-        nothing = np.zeros(dimension)
-        rows = np.zeros((len(categories), dimension))
-        bands = np.searchsorted(self.price_edges_cents, prices_cents, side="right")
-        for row, (category, price, band) in enumerate(
-            zip(categories, prices_cents, bands.tolist(), strict=True)
-        ):
-            rows[row] = self.categories.get(category, nothing)
-            if price > 0:
-                rows[row] += self.prices[band]
+        nothing = [0.0] * len(self.prices[0])
+        place_of = {name: place for place, name in enumerate(dict.fromkeys(categories))}
+        vectors = np.array([self.categories.get(name, nothing) for name in place_of])
+        rows = vectors.reshape(-1, len(nothing))[[place_of[name] for name in categories]]
+        prices_N = np.asarray(prices_cents, np.int64)
+        bands_N = np.searchsorted(self.price_edges_cents, prices_N, side="right")
+        priced_N = prices_N > 0
+        rows[priced_N] += np.array(self.prices)[bands_N[priced_N]]
         return rows.astype(np.float32)

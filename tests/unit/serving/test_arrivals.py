@@ -1,9 +1,8 @@
-"""Items that came after the bundle: looked for, stocked beside it, shown and explained."""
+"""Items that came after the bundle: looked for, shown and explained."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,8 +13,8 @@ from msgspec.structs import replace as changed
 from nearline.contracts.answer import RecommendQuery
 from nearline.contracts.event import ITEM_LISTED, Event, Line
 from nearline.errors import StoreUnavailable
-from serving.arrivals import Arrived, Newcomers, Stock, Stocks
-from serving.bundles import Shelf, load
+from serving.arrivals import Arrived, Newcomers
+from serving.bundles import Shelf
 from serving.memory import MemoryFeatures
 from serving.retrieval import Retrieval, RetrievalRequest
 
@@ -140,27 +139,3 @@ def test_without_a_bundle_nobody_looks() -> None:
     features.down = True
 
     asyncio.run(Newcomers(features, lambda: None).look())
-
-
-def test_a_stock_is_made_once_for_what_it_is_made_of(bundle_folder: Path) -> None:
-    finder = load(bundle_folder, "1").finder
-    assert finder is not None
-    stocks, came = Stocks(), (Arrived("new", "c1", 5),)
-
-    first = stocks.of("1", finder, came)
-
-    assert stocks.of("1", finder, came) is first
-    assert stocks.of("1", finder, ()) is not first
-    assert first.sources.catalogue.item_ids[first.sources.catalogue.index_of["new"]] == "new"
-    assert "new" not in finder.catalogue.index_of  # The bundle itself never changes.
-
-
-def test_arrivals_without_a_content_table_are_named_newest_first(bundle_folder: Path) -> None:
-    finder = load(bundle_folder, "1").finder
-    assert finder is not None
-    plain = replace(finder, sources=replace(finder.sources, contents=None))
-
-    stock = Stock.of(plain, [Arrived("young", "c1", 5), Arrived("old", "c1", 5)])
-
-    assert [row for row, _ in stock.sources.arrivals.nearest(None, 9)] == [60, 61]
-    assert stock.units([60, 3]).shape == (2, 8)
