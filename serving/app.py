@@ -19,7 +19,6 @@ from typing import Any
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-import nearline
 from nearline import settings
 from nearline.clock import SystemClock
 from nearline.contracts.bundle import BundleRefused
@@ -32,7 +31,8 @@ from serving.config import ServingConfig
 from serving.exposures import Exposures
 from serving.features import RedisFeatures, connect
 from serving.grpc_api import GrpcApi
-from serving.http_api import Health, build
+from serving.health import Health
+from serving.http_api import build
 from serving.metrics import MeasuredAnswers, Metrics
 from serving.ranking import Ranked, Ranking, RankRequest
 from serving.retrieval import Retrieval, RetrievalRequest, Retrieved
@@ -213,17 +213,7 @@ class Gateway:
             redis_answers = True
         except StoreUnavailable:
             redis_answers = False
-        well = redis_answers and bool(state.active) and not state.refused
-        return Health(
-            status="starting" if not state.looked else "ok" if well else "degraded",
-            bundle=state.active,
-            bundle_refused=state.refused,
-            challenger=state.challenger,
-            challenger_refused=state.challenger_refused,
-            redis=redis_answers,
-            exposures_waiting=self._exposures.waiting,
-            version=nearline.__version__,
-        )
+        return Health.of(state, redis=redis_answers, exposures_waiting=self._exposures.waiting)
 
     # gRPC: the names are those of the proto.
 

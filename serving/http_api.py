@@ -21,6 +21,7 @@ from nearline.contracts.answer import (
 )
 from serving import examples, problems
 from serving.answers import Answers
+from serving.health import Health
 from serving.limits import BodyLimit
 from serving.metrics import CONTENT_TYPE, Metrics
 from serving.requests import (
@@ -89,22 +90,6 @@ class RecommendBody(BaseModel):
     exclude_item_ids: Excluded = []
     as_of_us: Annotated[AsOf, Whole] = None
     bundle: Which = None
-
-
-class Health(BaseModel):
-    """What is there. The gateway answers, with fallbacks, even where something is missing."""
-
-    status: str = Field(
-        description="`ok`; `degraded` when a fallback would answer; `starting` (with 503) until "
-        "the registry has been asked for a bundle once."
-    )
-    bundle: str = Field(description="Version that answers now; empty when none is loaded.")
-    bundle_refused: str = Field(description="Why the champion does not serve, or empty.")
-    challenger: str = Field("", description="Version that answers beside it, or empty.")
-    challenger_refused: str = Field("", description="Why the challenger does not, or empty.")
-    redis: bool = Field(description="Whether the feature store answers.")
-    exposures_waiting: int
-    version: str
 
 
 HealthCheck = Callable[[], Awaitable[Health]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +13,6 @@ from nearline.contracts.bundle import CHALLENGER, CHAMPION, BundleRefused
 from nearline.errors import TransientError
 
 RETRY_REFUSED_S = 60.0
-REGISTRY_DOWN = "the registry does not answer"
 
 logger = logging.getLogger(__name__)
 
@@ -33,10 +32,14 @@ class Stage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WatchState:
-    """What the watcher knows. `refused` are reasons, empty when all is well."""
+    """What the watcher knows. `refused` are reasons, empty when all is well.
+
+    `registry` says whether the registry answered when it was asked last.
+    """
 
     active: str = ""
     looked: bool = False
+    registry: bool = True
     refused: str = ""
     challenger: str = ""
     challenger_refused: str = ""
@@ -48,7 +51,14 @@ class _Followed:
 
     folder: str = ""  # of the version that answers
     refused_version: str = ""
-    refused_at_s: float = field(default=0.0)
+    refused_why: str = ""
+    refused_at_s: float = 0.0
+
+    def refuse(self, error: BundleRefused, now_s: float) -> str:
+        """Let a version rest; returns the reason as people read it."""
+        self.refused_version, self.refused_at_s = error.bundle, now_s
+        self.refused_why = _reason(error)
+        return self.refused_why
 
     def rests(self, version: str, now_s: float) -> bool:
         return version == self.refused_version and now_s - self.refused_at_s < RETRY_REFUSED_S
@@ -84,9 +94,10 @@ class BundleWatch:
             beside = await asyncio.to_thread(self._resolve, CHALLENGER)
         except TransientError as error:
             logger.warning("the registry did not answer: %s", type(error).__name__)
-            self.state = replace(self.state, looked=True, refused=REGISTRY_DOWN)
+            self.state = replace(self.state, looked=True, registry=False)
             await self._repeat_champion()
-            await self._follow_challenger(self.state.challenger)
+            if self.state.challenger:  # Else there is nothing to repeat, and a reason to keep.
+                await self._follow_challenger(self.state.challenger)
             return self.state
         await self._follow_champion(wanted)
         await self._repeat_champion()
@@ -94,23 +105,19 @@ class BundleWatch:
         return self.state
 
     async def _follow_champion(self, wanted: str | None) -> None:
-        known, state = self._champion, self.state
+        known, refused, registry = self._champion, "", True
         try:
-            if wanted and wanted != state.active and not known.rests(wanted, self._clock_s()):
+            if wanted and known.rests(wanted, self._clock_s()):
+                refused = known.refused_why
+            elif wanted and wanted != self.state.active:
                 await self._switch(wanted, str(await asyncio.to_thread(self._fetch, wanted)))
         except BundleRefused as error:
             logger.warning("bundle %s is refused: %s", error.bundle, error.why)
-            known.refused_version, known.refused_at_s = error.bundle, self._clock_s()
-            why = f"bundle {error.bundle}: {error.why}"
-            self.state = replace(state, looked=True, refused=why)
+            refused = known.refuse(error, self._clock_s())
         except TransientError as error:
             logger.warning("the registry did not answer: %s", type(error).__name__)
-            self.state = replace(state, looked=True, refused=REGISTRY_DOWN)
-        else:
-            # What answers is what is wanted, perhaps again, after a refused one was taken back.
-            well = wanted == self.state.active or self.state.refused == REGISTRY_DOWN
-            refused = "" if well else self.state.refused
-            self.state = replace(self.state, looked=True, refused=refused)
+            refused, registry = self.state.refused, False
+        self.state = replace(self.state, looked=True, registry=registry, refused=refused)
 
     async def _repeat_champion(self) -> None:
         active = self.state.active
@@ -121,8 +128,7 @@ class BundleWatch:
         except BundleRefused as error:
             # A replica that restarted cannot load our copy: the next look fetches it again.
             logger.warning("bundle %s cannot be repeated: %s", error.bundle, error.why)
-            why = f"bundle {error.bundle}: {error.why}"
-            self.state = replace(self.state, active="", refused=why)
+            self.state = replace(self.state, active="", refused=_reason(error))
 
     async def _switch(self, version: str, folder: str) -> None:
         await self._prepare(version, folder)
@@ -131,7 +137,7 @@ class BundleWatch:
         if version != self.state.active:
             logger.info("bundle %s answers now", version)
             self._champion = _Followed(folder)
-            self.state = replace(self.state, active=version, looked=True, refused="")
+            self.state = replace(self.state, active=version, refused="")
 
     async def _follow_challenger(self, wanted: str) -> None:
         """Let a version answer beside the champion, or none; a fault is told and goes no further.
@@ -145,7 +151,9 @@ class BundleWatch:
             if not wanted:
                 await self._challenge("", "")
                 self.state = replace(state, challenger="", challenger_refused="")
-            elif not known.rests(wanted, self._clock_s()):
+            elif known.rests(wanted, self._clock_s()):
+                self.state = replace(state, challenger_refused=known.refused_why)
+            else:
                 folder = known.folder
                 if wanted != state.challenger:
                     folder = str(await asyncio.to_thread(self._fetch, wanted))
@@ -154,8 +162,7 @@ class BundleWatch:
         except BundleRefused as error:
             logger.warning("challenger %s is refused: %s", error.bundle, error.why)
             await self._challenge("", "")
-            self._challenger = _Followed("", error.bundle, self._clock_s())
-            why = f"bundle {error.bundle}: {error.why}"
+            why = known.refuse(error, self._clock_s())
             self.state = replace(state, challenger="", challenger_refused=why)
         except TransientError as error:
             logger.warning("the challenger was not fetched: %s", type(error).__name__)
@@ -173,3 +180,7 @@ class BundleWatch:
         for stage in self._stages:
             if why := await stage.prepare(version, folder):
                 raise BundleRefused(version, why)
+
+
+def _reason(error: BundleRefused) -> str:
+    return f"bundle {error.bundle}: {error.why}"

@@ -19,9 +19,11 @@ from nearline.contracts.answer import ChurnAnswer, Recommendation, RecommendQuer
 from nearline.v1 import recommend_pb2 as pb
 from serving import examples, problems, wire
 from serving.grpc_api import GrpcApi
-from serving.http_api import Health, build
+from serving.health import Health
+from serving.http_api import build
 from serving.limits import MAX_BODY_BYTES
 from serving.metrics import MeasuredAnswers, Metrics
+from serving.watch import WatchState
 from tests.same_answer import differences
 
 ANNS = "ann's secret"
@@ -56,14 +58,7 @@ def metrics(shopped: Any) -> Metrics:
 @pytest.fixture
 def app(shopped: Any, metrics: Metrics) -> FastAPI:
     async def health() -> Health:
-        return Health(
-            status="starting",
-            bundle="",
-            bundle_refused="",
-            redis=True,
-            exposures_waiting=0,
-            version="1",
-        )
+        return Health.of(WatchState(), redis=True, exposures_waiting=0)
 
     return build(MeasuredAnswers(shopped.answering, metrics), health, metrics)
 

@@ -32,6 +32,7 @@ class FakeRegistry:
         self.champion: str | None = None
         self.challenger: str | None = None
         self.down = False
+        self.lost = False  # the files, not the names
         self.tampered: set[str] = set()
         self.fetched: list[str] = []
 
@@ -41,6 +42,8 @@ class FakeRegistry:
         return self.champion if alias == CHAMPION else self.challenger
 
     def fetch(self, version: str) -> Path:
+        if self.lost:
+            raise StoreUnavailable("MLflow's files", "there", "off")
         self.fetched.append(version)
         if version in self.tampered:
             raise BundleRefused(version, "a file was changed")
@@ -145,10 +148,57 @@ def test_a_registry_that_is_down_changes_nothing_but_the_report() -> None:
     registry.down = True
 
     state = asyncio.run(watch.look())
-    assert (state.active, state.refused) == ("7", "the registry does not answer")
+    assert (state.active, state.refused, state.registry) == ("7", "", False)
 
     registry.down = False
-    assert asyncio.run(watch.look()).refused == ""
+    assert asyncio.run(watch.look()).registry
+
+
+def test_a_champion_that_cannot_be_fetched_is_no_refused_one() -> None:
+    registry, story = FakeRegistry(), list[str]()
+    watch = watch_of(registry, FakeStage("ranking", story), now_s=[0.0])
+    registry.champion, registry.lost = "7", True  # It is named; its files do not come.
+
+    state = asyncio.run(watch.look())
+    assert (state.active, state.refused, state.registry) == ("", "", False)
+
+    registry.lost = False
+    state = asyncio.run(watch.look())
+    assert (state.active, state.registry) == ("7", True)
+
+
+def test_why_bundles_are_refused_is_told_while_the_registry_is_down_and_after() -> None:
+    registry, story, now_s = FakeRegistry(), list[str](), [100.0]
+    watch = watch_of(registry, FakeStage("ranking", story, refuses=("8", "9")), now_s=now_s)
+    registry.champion = "7"
+    asyncio.run(watch.look())
+    registry.champion, registry.challenger = "8", "9"
+    told = [asyncio.run(watch.look())]
+
+    registry.down = True
+    told.append(asyncio.run(watch.look()))
+    registry.down = False
+    told.append(asyncio.run(watch.look()))  # Both rest: nobody tries them again yet.
+
+    assert [state.registry for state in told] == [True, False, True]
+    for state in told:
+        assert (state.active, state.refused) == ("7", "bundle 8: it is odd")
+        assert (state.challenger, state.challenger_refused) == ("", "bundle 9: it is odd")
+    assert registry.fetched == ["7", "8", "9"]
+
+
+def test_a_refused_version_that_is_named_again_is_told_again_while_it_rests() -> None:
+    registry, story = FakeRegistry(), list[str]()
+    watch = watch_of(registry, FakeStage("ranking", story, refuses=("8", "9")), now_s=[0.0])
+    registry.champion = "7"
+    asyncio.run(watch.look())
+    told = []
+    for registry.champion, registry.challenger in (("8", "9"), ("7", None), ("8", "9")):
+        state = asyncio.run(watch.look())
+        told.append((state.refused, state.challenger_refused))
+
+    odd = ("bundle 8: it is odd", "bundle 9: it is odd")
+    assert told == [odd, ("", ""), odd]
 
 
 def test_a_copy_that_a_restarted_replica_cannot_load_is_fetched_again() -> None:
