@@ -62,6 +62,14 @@ class Patience:
     churn_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A recommendation, and as what its bundle answered; None where none did."""
+
+    recommendation: Recommendation
+    role: Chosen | None
+
+
 class Answering:
     """Assembles answers.
 
@@ -90,6 +98,10 @@ class Answering:
         self._challenger_share = challenger_share
 
     async def recommend(self, query: RecommendQuery) -> Recommendation:
+        """An answer always: see `answered`."""
+        return (await self.answered(query)).recommendation
+
+    async def answered(self, query: RecommendQuery) -> Answered:
         """An answer always; `degraded` names what was missing.
 
         An answer for now is logged as an exposure; one as of a stated instant was not shown
@@ -101,7 +113,7 @@ class Answering:
         request = RetrievalRequest(query.customer_id, query.exclude_item_ids, as_of_us, challenger)
         found = await self._retrieve(request)
         degraded = list(found.degraded)
-        if query.bundle is Chosen.CHALLENGER and not found.challenger:
+        if query.bundle is Chosen.CHALLENGER and found.role is not Chosen.CHALLENGER:
             degraded.append(Degradation.CHALLENGER_UNAVAILABLE)
         response = response_id(now_us, self._entropy(ENTROPY_BYTES))
         # As of a stated instant the windows end there, but what was read is of now: no proof.
@@ -137,7 +149,7 @@ class Answering:
                     ranked.rows,
                 )
             )
-        return answer
+        return Answered(answer, found.role)
 
     async def churn(self, customer_id: str, as_of_us: int | None = None) -> ChurnAnswer:
         """Scores for each horizon; none for a stranger, or when something was missing."""
@@ -225,4 +237,4 @@ async def _awaited(work: Awaitable[T]) -> T:
     return await work
 
 
-__all__ = ["Answering", "Answers", "Patience"]
+__all__ = ["Answered", "Answering", "Answers", "Patience"]

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from nearline.contracts.answer import Degradation
+from nearline.contracts.answer import Chosen, Degradation
 from nearline.errors import StoreUnavailable
 from nearline.online import CustomerReading, ItemReading
 from nearline.transforms import candidates as merging
@@ -70,9 +70,8 @@ class Option:
 class Retrieved:
     """Candidates in the order of retrieval, and everything read to find them.
 
-    `bundle` is empty when none is loaded. `item_values` is `item.finish` of each option, in
-    step. `dropped` counts proposals withheld, by the rule's name. `challenger` says whether
-    the bundle is the challenger's.
+    `bundle` is empty when none is loaded, and `role`, as what it answers, None. `item_values` is
+    `item.finish` of each option, in step. `dropped` counts proposals withheld, by the rule's name.
     """
 
     bundle: str
@@ -83,7 +82,7 @@ class Retrieved:
     degraded: tuple[Degradation, ...]
     item_sequences: tuple[tuple[bytes | None, ...], ...] = ()
     """What each option's item state is made of, in step (`nearline.online.ItemReading`)."""
-    challenger: bool = False
+    role: Chosen | None = None
 
 
 class RetrievalPort(Protocol):
@@ -154,7 +153,7 @@ class Retrieval:
             dropped=dropped_of(proposals, stock, state, request.excluded),
             degraded=tuple(degraded),
             item_sequences=tuple(one.sequences for one in read),
-            challenger=challenger,
+            role=Chosen.CHALLENGER if challenger else Chosen.CHAMPION,
         )
 
     async def _without_bundle(

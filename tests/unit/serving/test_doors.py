@@ -264,10 +264,10 @@ def test_the_metrics_count_answers_and_degradations(app: FastAPI, shopped: Any) 
 
     text = call(app, "GET", "/metrics").text
 
-    assert "nearline_recommend_latency_ms_count 2.0" in text
+    assert 'nearline_recommend_latency_ms_count{bundle_role="champion"} 2.0' in text
     assert "nearline_freshness_ms_count 1.0" in text
-    line = 'nearline_degraded_total{answer="recommend",missing="features_unavailable"} 1.0'
-    assert line in text
+    labels = 'answer="recommend",bundle_role="champion",missing="features_unavailable"'
+    assert f"nearline_degraded_total{{{labels}}} 1.0" in text
     assert "ann" not in text.replace("answer", "")
 
 
