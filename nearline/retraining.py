@@ -1,7 +1,8 @@
-"""What retraining leaves to read: each run with why, how long and the verdict, and the next.
+"""What retraining leaves to read: each run with why, how long and the verdict, and its schedule.
 
-One small file in the home folder, written whole or not at all. `nearline retrain --status` and
-`nearline doctor` read it; only the holder of the training lock writes it.
+Two small files in the home folder, written whole or not at all, each by one writer: runs by the
+holder of the training lock, the schedule by the one that runs. `nearline retrain --status` and
+`nearline doctor` read them. When the next run is due is not kept, since every run moves it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import secrets
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -17,6 +19,8 @@ from nearline.errors import PermanentError
 from nearline.say import say
 
 KEPT_RUNS = 50
+_RUNS, _SCHEDULE = "retraining.json", "schedule.json"
+Kept = TypeVar("Kept")
 
 
 class Verdict(StrEnum):
@@ -77,14 +81,40 @@ class Running(msgspec.Struct, frozen=True):
     started_us: int
     pid: int
 
+    def killed(self) -> Run:
+        """What is written down where its process ended without a word."""
+        return Run(
+            why=self.why,
+            started_us=self.started_us,
+            seconds=0.0,
+            verdict=Verdict.KILLED,
+            sentence=say(
+                f"its process {self.pid} ended without a word; the champion was not touched",
+                f"进程 {self.pid} 未留下结果即结束；线上模型未变",
+            ),
+        )
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """Every `every_us`, on the beat of `at_us` after midnight UTC where that is given."""
+
+    every_us: int
+    at_us: int | None = None
+
+    def __str__(self) -> str:
+        hours = f"{self.every_us / 3_600_000_000:g}"
+        if self.at_us is None:
+            return say(f"every {hours} h", f"每 {hours} 小时")
+        minutes = self.at_us // 60_000_000
+        at = f"{minutes // 60:02d}:{minutes % 60:02d} UTC"
+        return say(f"every {hours} h from {at}", f"每 {hours} 小时，自 {at} 起")
+
 
 class Retraining(msgspec.Struct, frozen=True, kw_only=True):
-    """The file: finished runs, oldest first, and what is under way or planned."""
+    """Finished runs, oldest first, and what is under way."""
 
     runs: list[Run] = msgspec.field(default_factory=list)
     running: Running | None = None
-    every_s: float | None = None  # of the schedule that ran last; None when there never was one
-    next_us: int | None = None
 
     @property
     def last(self) -> Run | None:
@@ -97,33 +127,44 @@ class Retraining(msgspec.Struct, frozen=True, kw_only=True):
         return max(ended, default=None)
 
 
-def path_of(home: Path) -> Path:
-    return home / "retraining.json"
-
-
 def read(home: Path) -> Retraining:
-    """The file of a home folder, empty where there is none; raises PermanentError if damaged."""
-    path = path_of(home)
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Retraining)
-    except FileNotFoundError:
-        return Retraining()
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise PermanentError(
-            f"{path} cannot be read ({error}). It only says when training ran: remove it, and "
-            "the next `nearline retrain` begins a new one."
-        ) from error
+    """The runs of a home folder, none where there is no file; raises PermanentError if damaged."""
+    return _read(home / _RUNS, Retraining) or Retraining()
 
 
 def write(home: Path, state: Retraining) -> None:
-    """Replace the file at once; keeps the newest runs."""
-    home.mkdir(parents=True, exist_ok=True)
-    path = path_of(home)
-    kept = msgspec.structs.replace(state, runs=state.runs[-KEPT_RUNS:])
+    """Replace the runs at once; keeps the newest."""
+    _write(home / _RUNS, msgspec.structs.replace(state, runs=state.runs[-KEPT_RUNS:]))
+
+
+def read_schedule(home: Path) -> Schedule | None:
+    """The schedule that ran last, None where there never was one; raises PermanentError."""
+    return _read(home / _SCHEDULE, Schedule)
+
+
+def write_schedule(home: Path, schedule: Schedule) -> None:
+    """Replace the schedule at once."""
+    _write(home / _SCHEDULE, schedule)
+
+
+def _read(path: Path, kind: type[Kept]) -> Kept | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        return None
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise PermanentError(
+            f"{path} cannot be read ({error}). It only says when training ran or runs: remove "
+            "it, and the next `nearline retrain` begins a new one."
+        ) from error
+
+
+def _write(path: Path, value: msgspec.Struct) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with aside.open("wb") as handle:
-            handle.write(msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n")
+            handle.write(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
             handle.flush()
             os.fsync(handle.fileno())
         aside.replace(path)

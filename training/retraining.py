@@ -99,24 +99,11 @@ def once(
         return written(outcome)
 
 
-def settle(home: Path) -> Run | None:
+def settle(home: Path) -> None:
     """Write down a run that ended without a word; to be called by the lock's holder."""
     state = retraining.read(home)
-    if state.running is None:
-        return None
-    begun = state.running
-    run = Run(
-        why=begun.why,
-        started_us=begun.started_us,
-        seconds=0.0,
-        verdict=Verdict.KILLED,
-        sentence=say(
-            f"its process {begun.pid} ended without a word; the champion was not touched",
-            f"进程 {begun.pid} 未留下结果即结束；线上模型未变",
-        ),
-    )
-    _add(home, run)
-    return run
+    if state.running is not None:
+        _add(home, state.running.killed())
 
 
 def clean(settings: Settings) -> None:

@@ -158,8 +158,8 @@ def _show(settings: Settings) -> None:
     from rich.table import Table
 
     from nearline import retraining
-    from nearline.clock import utc
-    from training import lock
+    from nearline.clock import SystemClock, utc
+    from training import lock, schedule
 
     state = retraining.read(settings.home)
     alive = lock.is_held(settings.home, lock.TRAINING)
@@ -193,8 +193,8 @@ def _show(settings: Settings) -> None:
             if alive
             else say(f"The run of {began} UTC was killed.", f"{began} UTC 的训练被杀死。")
         )
-    if lock.is_held(settings.home, lock.SCHEDULE) and state.next_us is not None:
-        click.echo(say(f"Next: {utc(state.next_us):%Y-%m-%d %H:%M} UTC.",
-                       f"下次：{utc(state.next_us):%Y-%m-%d %H:%M} UTC。"))  # fmt: skip
-    elif not lock.is_held(settings.home, lock.SCHEDULE):
+    rhythm = retraining.read_schedule(settings.home)
+    if rhythm is not None and lock.is_held(settings.home, lock.SCHEDULE):
+        click.echo(schedule.told_next(rhythm, state, alive, SystemClock().now_us()))
+    else:
         click.echo(say("No schedule runs here.", "没有运行中的定时训练。"))

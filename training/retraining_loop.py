@@ -14,17 +14,15 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-import msgspec
-
 from nearline import retraining
-from nearline.clock import Clock, utc
+from nearline.clock import Clock
 from nearline.embedded.valkey import dying_with_us
+from nearline.retraining import Schedule
 from nearline.say import say
 from training import lock, schedule
 from training.retraining import settle
-from training.schedule import Schedule
 
-_LOOK_S = 30.0  # Longest wait at a time: a clock that is set, or a laptop that slept, is noticed.
+_LOOK_S = 30.0  # A clock that is set, or somebody who trains by hand, is noticed within this.
 _BUSY_US = 600_000_000
 _STOP_LIMIT_S = 60.0
 
@@ -39,9 +37,10 @@ class Loop:
         command: Callable[[str], Sequence[str]],
         clock: Clock,
         tell: Callable[[str], None],
+        look_s: float = _LOOK_S,
     ) -> None:
         self._home, self._rhythm, self._command = home, rhythm, command
-        self._clock, self._tell = clock, tell
+        self._clock, self._tell, self._look_s = clock, tell, look_s
         self._stopped = threading.Event()
 
     def run(self) -> None:
@@ -51,46 +50,47 @@ class Loop:
                 one: signal.signal(one, self._stop) for one in (signal.SIGTERM, signal.SIGINT)
             }
             try:
+                retraining.write_schedule(self._home, self._rhythm)
                 self._tell(say(f"Retraining {self._rhythm}.", f"定时训练：{self._rhythm}。"))
+                wait_until_us = 0
                 while not self._stopped.is_set():
-                    self._wait_until(self._planned())
+                    self._wait(wait_until_us)
                     if not self._stopped.is_set():
-                        self._train()
+                        wait_until_us = self._train()
             finally:
                 for one, handler in before.items():
                     signal.signal(one, handler)
-                self._plan(None)
+                self._settle()
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._stopped.set()
 
-    def _planned(self) -> int:
-        last = retraining.read(self._home).last
-        next_us = schedule.next_us(self._rhythm, last, self._clock.now_us())
-        self._plan(next_us)
-        if next_us > self._clock.now_us():
-            self._tell(
-                say(f"Next: {utc(next_us):%Y-%m-%d %H:%M} UTC.",
-                    f"下次：{utc(next_us):%Y-%m-%d %H:%M} UTC。")
-            )  # fmt: skip
-        return next_us
-
-    def _plan(self, next_us: int | None) -> None:
-        """Note the beat, unless somebody who trains now writes the file: then it stays untold."""
-        with suppress(lock.Busy), lock.held(self._home, lock.TRAINING, "nearline retrain --every"):
-            settle(self._home)
-            state = retraining.read(self._home)
-            every_s = self._rhythm.every_us / 1e6
-            retraining.write(
-                self._home, msgspec.structs.replace(state, every_s=every_s, next_us=next_us)
-            )
-
-    def _wait_until(self, instant_us: int) -> None:
-        while (left_us := instant_us - self._clock.now_us()) > 0:
-            if self._stopped.wait(min(left_us / 1e6, _LOOK_S)):
+    def _wait(self, at_least_until_us: int) -> None:
+        """Until the beat, which moves whenever somebody else has trained."""
+        told = ""
+        while not self._stopped.is_set():
+            self._settle()
+            state, now_us = retraining.read(self._home), self._clock.now_us()
+            due_us = max(schedule.next_us(self._rhythm, state.last, now_us), at_least_until_us)
+            if due_us <= now_us:
                 return
+            sentence = schedule.told_next(self._rhythm, state, state.running is not None, now_us)
+            if sentence != told:
+                self._tell(sentence)
+            told = sentence
+            self._stopped.wait(min((due_us - now_us) / 1e6, self._look_s))
 
-    def _train(self) -> None:
+    def _settle(self) -> None:
+        """Write down a run that was killed; one that lives holds the lock, and nothing is done."""
+        if retraining.read(self._home).running is not None:
+            with (
+                suppress(lock.Busy),
+                lock.held(self._home, lock.TRAINING, "nearline retrain --every"),
+            ):
+                settle(self._home)
+
+    def _train(self) -> int:
+        """Train in a child; return the instant before which it is of no use to try again."""
         before = retraining.read(self._home).last
         why = schedule.why(self._rhythm, before)
         self._tell(say(f"Training: {why}.", f"开始训练：{why}。"))
@@ -106,13 +106,14 @@ class Loop:
             except subprocess.TimeoutExpired:
                 child.kill()
         code = child.wait()
-        self._plan(None)  # A child that was killed is written down here.
+        self._settle()
         after = retraining.read(self._home).last
         if after is not None and after != before:
             self._tell(after.told())
-        elif not self._stopped.is_set():
+            return 0
+        if not self._stopped.is_set():
             self._tell(
                 say(f"It could not begin (exit {code}); again in 10 minutes.",
                     f"未能开始（退出码 {code}）；10 分钟后重试。")
             )  # fmt: skip
-            self._wait_until(self._clock.now_us() + _BUSY_US)
+        return self._clock.now_us() + _BUSY_US

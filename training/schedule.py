@@ -8,31 +8,15 @@ at once. A run that failed is tried again before the next beat.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from nearline.clock import utc
 from nearline.errors import PermanentError
-from nearline.retraining import Run, Verdict
+from nearline.retraining import Retraining, Run, Schedule, Verdict
 from nearline.say import say
 
 _DAY_US = 86_400_000_000
 _RETRY_US = 3_600_000_000
 _UNITS_S = {"m": 60, "h": 3_600, "d": 86_400}
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """Every `every_us`, on the beat of `at_us` after midnight UTC where that is given."""
-
-    every_us: int
-    at_us: int | None = None
-
-    def __str__(self) -> str:
-        hours = f"{self.every_us / 3_600_000_000:g}"
-        if self.at_us is None:
-            return say(f"every {hours} h", f"每 {hours} 小时")
-        minutes = self.at_us // 60_000_000
-        at = f"{minutes // 60:02d}:{minutes % 60:02d} UTC"
-        return say(f"every {hours} h from {at}", f"每 {hours} 小时，自 {at} 起")
 
 
 def parse(every: str, at: str | None) -> Schedule:
@@ -61,14 +45,33 @@ def next_us(schedule: Schedule, last: Run | None, now_us: int) -> int:
     """When to run next; `now_us` when that is at once. `last` is the newest run, if any."""
     if last is None:
         return now_us
-    if schedule.at_us is None:
-        beat_us = last.started_us + schedule.every_us
-    else:
-        since_us = last.started_us - schedule.at_us
-        beat_us = (since_us // schedule.every_us + 1) * schedule.every_us + schedule.at_us
+    due_us = _beat_us(schedule, last.started_us)
     if last.verdict in {Verdict.FAILED, Verdict.KILLED}:
-        beat_us = min(beat_us, last.ended_us + _RETRY_US)
-    return max(beat_us, now_us)
+        due_us = min(due_us, last.ended_us + _RETRY_US)
+    return max(due_us, now_us)
+
+
+def told_next(schedule: Schedule, state: Retraining, training: bool, now_us: int) -> str:
+    """When a schedule that runs will train next, in a sentence.
+
+    `training` says whether the run of `state.running`, if there is one, is alive: what comes
+    after it depends on how it ends.
+    """
+    if state.running is not None and training:
+        beat_us = _beat_us(schedule, state.running.started_us)
+        if beat_us <= now_us:
+            return say("Next: when the run under way has ended.", "下次：本次训练结束后。")
+        at = f"{utc(beat_us):%Y-%m-%d %H:%M} UTC"
+        return say(
+            f"Next: {at}, or an hour after the run under way if that fails.",
+            f"下次：{at}；若本次训练失败，则在其结束一小时后。",
+        )
+    last = state.running.killed() if state.running is not None else state.last
+    due_us = next_us(schedule, last, now_us)
+    if due_us == now_us:
+        return say("Next: within minutes.", "下次：几分钟内。")
+    at = f"{utc(due_us):%Y-%m-%d %H:%M} UTC"
+    return say(f"Next: {at}.", f"下次：{at}。")
 
 
 def why(schedule: Schedule, last: Run | None) -> str:
@@ -79,3 +82,11 @@ def why(schedule: Schedule, last: Run | None) -> str:
         word = last.verdict.word
         return say(f"{schedule}, again after one that was {word}", f"{schedule}，上次{word}后重试")
     return str(schedule)
+
+
+def _beat_us(schedule: Schedule, started_us: int) -> int:
+    """The first beat after a run began."""
+    if schedule.at_us is None:
+        return started_us + schedule.every_us
+    since_us = started_us - schedule.at_us
+    return (since_us // schedule.every_us + 1) * schedule.every_us + schedule.at_us

@@ -35,13 +35,13 @@ def retraining_hours(home: Path) -> tuple[float | None, float | None]:
     A damaged file counts as a schedule that never succeeded.
     """
     try:
-        state = retraining.read(home)
+        state, rhythm = retraining.read(home), retraining.read_schedule(home)
     except PermanentError:
         return None, 24.0
     hour_us, done_us = 3_600_000_000, state.last_success_us
     ago_h = None if done_us is None else max(0.0, time.time() * 1e6 - done_us) / hour_us
-    planned = state.every_s is not None or bool(state.runs)
-    return ago_h, (state.every_s or 86_400.0) / 3_600 if planned else None
+    every_h = rhythm.every_us / hour_us if rhythm else 24.0
+    return ago_h, every_h if rhythm or state.runs else None
 
 
 def champion(uri: str) -> Champion:

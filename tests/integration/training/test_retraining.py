@@ -15,11 +15,12 @@ import pytest
 from rich.console import Console
 
 from nearline import registry, retraining
-from nearline.clock import SystemClock
+from nearline.clock import SystemClock, utc
 from nearline.contracts.bundle import CHALLENGER, CHAMPION, verify
 from nearline.errors import PermanentError
 from nearline.retraining import Verdict
 from nearline.settings import Settings
+from nearline.transforms.buckets import HOUR_US
 from tests.unit.training.histories import START_US, met, two_tastes, write
 from training import job, lock
 from training.model_commands import REFUSED
@@ -246,17 +247,19 @@ def test_killed_at_any_moment_the_champion_stays_and_the_next_run_completes(home
 
 
 @pytest.mark.soak
-def test_a_schedule_trains_says_what_comes_next_and_stops_when_asked(home: Home) -> None:
-    began_us = SystemClock().now_us()
-    home.news(2_000)
+def test_a_schedule_trains_says_what_comes_next_and_stops_when_asked(tmp_path: Path) -> None:
+    home = Home(tmp_path)
     process = home.start("--every", "24h", "--recipe", "quick", "--policy", str(home.lenient))
     try:
         deadline = time.monotonic() + 1_500
         while time.monotonic() < deadline and process.poll() is None:
-            state = retraining.read(home.settings.home)
-            if state.next_us and state.next_us > began_us + 60_000_000:
+            last = retraining.read(home.settings.home).last
+            if last:
                 break
             time.sleep(0.1)
+        assert last
+        told, _ = home.start("--status").communicate(timeout=300)
+        assert f"Next: {utc(last.started_us + 24 * HOUR_US):%Y-%m-%d %H:%M} UTC." in told
         second = home.start("--every", "24h")
         told, _ = second.communicate(timeout=300)
         assert second.returncode == 1
@@ -272,5 +275,6 @@ def test_a_schedule_trains_says_what_comes_next_and_stops_when_asked(home: Home)
     assert "Retraining every 24 h." in said
     assert "Next: " in said
     assert not lock.is_held(home.settings.home, lock.SCHEDULE)
-    state = retraining.read(home.settings.home)
-    assert (state.every_s, state.next_us, state.running) == (86_400.0, None, None)
+    assert retraining.read(home.settings.home).running is None
+    told, _ = home.start("--status").communicate(timeout=300)
+    assert "No schedule runs here." in told

@@ -8,7 +8,7 @@ from nearline import retraining
 from nearline.doctor import probe_services, service_checks
 from nearline.doctor.result import Level, Result, fail, failures, ok, to_json
 from nearline.doctor.service_checks import Champion, Health
-from nearline.retraining import Retraining, Run, Verdict
+from nearline.retraining import Retraining, Run, Schedule, Verdict
 from nearline.say import Words
 
 WELL = {"status": "ok", "bundle": "4", "bundle_refused": ""}
@@ -105,11 +105,12 @@ def test_hours_since_retraining_are_read_from_its_file(tmp_path: Path) -> None:
     run = Run(why="", started_us=0, seconds=1.0, verdict=Verdict.PROMOTED, sentence="")
     assert probe_services.retraining_hours(tmp_path) == (None, None)
 
-    retraining.write(tmp_path, Retraining(runs=[run], every_s=21_600.0))
+    retraining.write(tmp_path, Retraining(runs=[run]))
+    retraining.write_schedule(tmp_path, Schedule(21_600_000_000))
     ago_h, every_h = probe_services.retraining_hours(tmp_path)
     assert every_h == 6.0
     assert ago_h is not None
     assert ago_h > 400_000  # since 1970
 
-    retraining.path_of(tmp_path).write_text("{")
+    (tmp_path / "retraining.json").write_text("{")
     assert probe_services.retraining_hours(tmp_path) == (None, 24.0)

@@ -12,10 +12,10 @@ import pytest
 from nearline import retraining
 from nearline.clock import micros, utc
 from nearline.errors import PermanentError
-from nearline.retraining import Retraining, Run, Verdict
+from nearline.retraining import Retraining, Run, Running, Verdict
 from training import lock
 from training.retraining import settle
-from training.schedule import next_us, parse, why
+from training.schedule import next_us, parse, told_next, why
 
 HOUR_US = 3_600_000_000
 
@@ -62,6 +62,32 @@ def test_what_failed_is_tried_again_after_an_hour(verdict: Verdict) -> None:
 
     assert next_us(parse("24h", "03:00"), last, at("2026-11-21T03:10")) == at("2026-11-21T04:10")
     assert "again after one that was" in why(parse("24h", "03:00"), last)
+
+
+@pytest.mark.parametrize(
+    ("every", "time", "now", "told"),
+    [
+        ("24h", "03:00", "2026-11-21T20:05", "Next: 2026-11-22 03:00 UTC, or an hour after the"),
+        ("24h", None, "2026-11-21T20:05", "Next: 2026-11-22 20:00 UTC, or an hour after the"),
+        ("24h", "03:00", "2026-11-22T03:05", "Next: when the run under way has ended."),
+    ],
+)
+def test_beside_a_run_by_hand_the_next_is_the_one_that_follows_it(
+    every: str, time: str | None, now: str, told: str
+) -> None:
+    """The last of the schedule's own was at three; somebody trains since eight in the evening."""
+    by_hand = Running("asked for", at("2026-11-21T20:00"), pid=7)
+    state = Retraining(runs=[ran("2026-11-21T03:00")], running=by_hand)
+
+    assert told_next(parse(every, time), state, True, at(now)).startswith(told)
+
+
+def test_a_run_that_was_killed_comes_again_within_the_hour() -> None:
+    state = Retraining(runs=[], running=Running("test", at("2026-11-21T03:00"), pid=7))
+    rhythm = parse("24h", "03:00")
+
+    assert told_next(rhythm, state, False, at("2026-11-21T03:30")) == "Next: 2026-11-21 04:00 UTC."
+    assert told_next(rhythm, state, False, at("2026-11-21T08:00")) == "Next: within minutes."
 
 
 def test_what_was_refused_waits_for_the_beat() -> None:
@@ -133,14 +159,14 @@ def test_a_reader_of_chinese_reads_no_english_word(
 
 def test_the_state_keeps_the_newest_runs_and_the_last_success(tmp_path: Path) -> None:
     good, bad = ran("2026-11-20T03:00"), ran("2026-11-21T03:00", Verdict.FAILED)
-    retraining.write(tmp_path, Retraining(runs=[bad] * 60 + [good, bad], next_us=7))
+    retraining.write(tmp_path, Retraining(runs=[bad] * 60 + [good, bad]))
 
     state = retraining.read(tmp_path)
 
     assert len(state.runs) == retraining.KEPT_RUNS
     assert state.last == bad
     assert state.last_success_us == at("2026-11-20T03:10")
-    assert state.next_us == 7
+    assert retraining.read_schedule(tmp_path) is None
     assert [path.name for path in tmp_path.iterdir()] == ["retraining.json"]
 
 
