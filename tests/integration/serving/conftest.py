@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +19,13 @@ import psutil
 import pytest
 import redis
 
+from nearline.contracts.event import EXPOSURE, Event
+from nearline.contracts.position import LogPosition, partition_of, start_of
 from nearline.embedded.valkey import EmbeddedValkey, free_port
+from nearline.feast_layout import CUSTOMER_VIEW, ITEM_VIEW
+from nearline.log import read_after
+from nearline.online import COMMIT_SCRIPT, commit_args, customer_columns, item_columns
+from nearline.transforms import customer, item
 
 HERE = Path(__file__).parent
 PARTITIONS = 4
@@ -70,7 +77,7 @@ class Service:
         return found
 
     def publish(self, seed: int, *how: str) -> str:
-        """Make a tiny bundle champion; returns its version."""
+        """Make a tiny bundle champion, or what publish.py can else; returns its version."""
         done = subprocess.run(
             [sys.executable, str(HERE / "publish.py"), str(self.home), str(seed), *how],
             env=self.environ,
@@ -80,6 +87,17 @@ class Service:
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.split()[-1]
+
+    def exposures(self) -> dict[str, Event]:
+        """What was shown, by the id of its answer, as the log holds it."""
+        positions = {partition: start_of(partition) for partition in range(PARTITIONS)}
+        pages = read_after(self.redis, positions, count=100_000, block_ms=None)
+        return {
+            entry.event.response_id or "": entry.event
+            for page in pages.values()
+            for entry in page
+            if entry.event.name == EXPOSURE
+        }
 
     def processes(self) -> list[psutil.Process]:
         """Everything that was started for this service."""
@@ -150,3 +168,59 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
             running.stop()
             for process in running.processes():
                 process.kill()
+
+
+@pytest.fixture(scope="session")
+def champion(service: Service) -> None:
+    """Some bundle serves: where no test has published one yet, this does."""
+    if not service.health()["bundle"]:
+        version = service.publish(1)
+        until(lambda: bool(service.health()["bundle"] == version))
+
+
+@pytest.fixture(scope="session")
+def shoppers(service: Service, tiny: Any) -> dict[str, set[str]]:
+    """Forty customers with random histories; the items that each has bought."""
+    generator = random.Random(11)
+    names = ("view_item", "view_item", "view_item", "add_to_cart", "purchase", "add_to_wishlist")
+    events = [
+        tiny.event(
+            number,
+            f"shopper-{number % 40}",
+            generator.choice(names),
+            [generator.randrange(tiny.ITEMS)],
+            generator.uniform(1, 20 * 86_400),
+        )
+        for number in range(1_200)
+    ]
+    commit(service.redis, events)
+    return {
+        name: {
+            line.item_id
+            for event in events
+            if event.customer_id == name and event.name == "purchase"
+            for line in event.lines
+        }
+        for name in (f"shopper-{number}" for number in range(40))
+    }
+
+
+def commit(client: redis.Redis, events: Iterable[Event]) -> None:
+    """Do what the stream worker does, through its own script, for new entities."""
+    by_customer: dict[str, list[Event]] = {}
+    by_item: dict[str, list[Event]] = {}
+    for event in events:
+        by_customer.setdefault(event.customer_id, []).append(event)
+        for line in event.lines:
+            by_item.setdefault(line.item_id, []).append(event)
+    script = client.register_script(COMMIT_SCRIPT)
+    for customer_id, theirs in by_customer.items():
+        upto = LogPosition(partition_of(customer_id, PARTITIONS), 1, len(theirs))
+        row = customer_columns(customer.fold(theirs))
+        known_at_us = max(event.known_at_us for event in theirs)
+        args = commit_args(CUSTOMER_VIEW, row, known_at_us, upto, 0)
+        assert script([CUSTOMER_VIEW.key(customer_id)], args) == b"applied"
+    for item_id, its in by_item.items():
+        row = item_columns(item.fold(item_id, its))
+        args = commit_args(ITEM_VIEW, row, its[0].known_at_us, LogPosition(0, 1, 1), 0)
+        client.eval(COMMIT_SCRIPT, 1, ITEM_VIEW.key(item_id), *args)

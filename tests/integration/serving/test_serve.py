@@ -1,7 +1,7 @@
 """The whole answering side: Ray Serve, Valkey, MLflow, HTTP and gRPC, as a user starts it.
 
-The tests share one service and tell one story from top to bottom: it starts with nothing,
-gets a bundle, answers, loses its parts one by one, and stops.
+The tests share one service with those of test_beginning.py and test_challenger.py, which run
+before, and tell one story from top to bottom: it answers, loses its parts one by one, and stops.
 """
 
 from __future__ import annotations
@@ -10,109 +10,23 @@ import json
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-import redis
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from nearline import keys
-from nearline.contracts.event import EXPOSURE, Event
-from nearline.contracts.position import LogPosition, partition_of, start_of
-from nearline.feast_layout import CUSTOMER_VIEW, ITEM_VIEW
-from nearline.log import read_after
-from nearline.online import COMMIT_SCRIPT, commit_args, customer_columns, item_columns
-from nearline.transforms import customer, item
 from nearline.v1 import recommend_pb2 as pb
 from nearline.v1 import recommend_pb2_grpc
 from tests.same_answer import differences
 
-pytestmark = [pytest.mark.ray, pytest.mark.redis]
+pytestmark = [pytest.mark.ray, pytest.mark.redis, pytest.mark.usefixtures("champion")]
 
-PARTITIONS = 4
 Until = Callable[..., None]
-
-
-def commit(client: redis.Redis, events: Iterable[Event]) -> None:
-    """Do what the stream worker does, through its own script, for new entities."""
-    by_customer: dict[str, list[Event]] = {}
-    by_item: dict[str, list[Event]] = {}
-    for event in events:
-        by_customer.setdefault(event.customer_id, []).append(event)
-        for line in event.lines:
-            by_item.setdefault(line.item_id, []).append(event)
-    script = client.register_script(COMMIT_SCRIPT)
-    for customer_id, theirs in by_customer.items():
-        upto = LogPosition(partition_of(customer_id, PARTITIONS), 1, len(theirs))
-        row = customer_columns(customer.fold(theirs))
-        known_at_us = max(event.known_at_us for event in theirs)
-        args = commit_args(CUSTOMER_VIEW, row, known_at_us, upto, 0)
-        assert script([CUSTOMER_VIEW.key(customer_id)], args) == b"applied"
-    for item_id, its in by_item.items():
-        row = item_columns(item.fold(item_id, its))
-        args = commit_args(ITEM_VIEW, row, its[0].known_at_us, LogPosition(0, 1, 1), 0)
-        client.eval(COMMIT_SCRIPT, 1, ITEM_VIEW.key(item_id), *args)
-
-
-@pytest.fixture(scope="module")
-def shoppers(service: Any, tiny: Any) -> dict[str, set[str]]:
-    """Forty customers with random histories; the items that each has bought."""
-    generator = random.Random(11)
-    names = ("view_item", "view_item", "view_item", "add_to_cart", "purchase", "add_to_wishlist")
-    events = [
-        tiny.event(
-            number,
-            f"shopper-{number % 40}",
-            generator.choice(names),
-            [generator.randrange(tiny.ITEMS)],
-            generator.uniform(1, 20 * 86_400),
-        )
-        for number in range(1_200)
-    ]
-    commit(service.redis, events)
-    return {
-        name: {
-            line.item_id
-            for event in events
-            if event.customer_id == name and event.name == "purchase"
-            for line in event.lines
-        }
-        for name in (f"shopper-{number}" for number in range(40))
-    }
-
-
-def test_with_nothing_there_it_still_answers_and_says_what_is_missing(service: Any) -> None:
-    answer = service.recommend("anybody")
-
-    assert answer["items"] == []
-    assert answer["degraded"] == ["bundle_unavailable", "nothing_to_recommend"]
-    assert service.health()["status"] == "degraded"
-
-
-def test_without_a_bundle_the_last_backfills_popular_items_answer(
-    service: Any, shoppers: dict[str, set[str]]
-) -> None:
-    name, bought = next((name, bought) for name, bought in shoppers.items() if bought)
-    popular = [*sorted(bought), "other"]
-    service.redis.set(keys.FALLBACK_POPULAR, json.dumps([[one, "c", 100] for one in popular]))
-
-    answer = service.recommend(name)
-
-    assert [one["item_id"] for one in answer["items"]] == ["other"]
-    assert answer["degraded"] == ["bundle_unavailable"]
-
-
-def test_a_new_champion_is_picked_up_while_answering(service: Any, wait_until: Until) -> None:
-    version = service.publish(1)
-
-    wait_until(lambda: service.recommend("anybody")["versions"]["bundle"] == version)
-
-    assert service.recommend("anybody")["degraded"] == []
-    assert service.health()["status"] == "ok"
 
 
 def test_http_and_grpc_give_the_same_answer_in_200_cases(
@@ -248,23 +162,12 @@ def test_the_api_document_holds_against_a_machine_that_tries_to_break_it(service
     assert done.returncode == 0, done.stdout[-3_000:]
 
 
-def exposures_of(service: Any) -> dict[str, Event]:
-    positions = {partition: start_of(partition) for partition in range(PARTITIONS)}
-    pages = read_after(service.redis, positions, count=100_000, block_ms=None)
-    return {
-        entry.event.response_id or "": entry.event
-        for page in pages.values()
-        for entry in page
-        if entry.event.name == EXPOSURE
-    }
-
-
 def test_what_was_shown_lands_on_the_log(service: Any, wait_until: Until) -> None:
     answer = service.recommend("somebody", k=3, scene="detail")
 
-    wait_until(lambda: answer["response_id"] in exposures_of(service))
+    wait_until(lambda: answer["response_id"] in service.exposures())
 
-    event = exposures_of(service)[answer["response_id"]]
+    event = service.exposures()[answer["response_id"]]
     assert event.customer_id == "somebody"
     assert [line.item_id for line in event.lines] == [one["item_id"] for one in answer["items"]]
     assert not event.personalizes
@@ -285,7 +188,7 @@ def test_without_redis_strangers_answers_come_at_once_and_exposures_are_kept(
         service.valkey.start()
 
     wait_until(lambda: service.recommend("shopper-1")["degraded"] == [])
-    wait_until(lambda: answer["response_id"] in exposures_of(service))
+    wait_until(lambda: answer["response_id"] in service.exposures())
 
 
 def test_without_the_ranker_retrieval_answers_until_it_is_back(
@@ -348,56 +251,6 @@ def test_a_tampered_champion_is_refused_and_the_old_one_stays(
     assert "changed after it was sealed" in service.health()["bundle_refused"]
     answer = service.recommend("shopper-5")
     assert (answer["versions"]["bundle"], answer["degraded"]) == (old, [])
-
-
-def test_a_brought_ranker_answers_as_challenger_beside_the_champion(
-    service: Any, wait_until: Until
-) -> None:
-    champion = service.health()["bundle"]
-    assert service.recommend("shopper-6", bundle="challenger")["degraded"] == [
-        "challenger_unavailable"
-    ]
-
-    challenger = service.publish(4, "challenger")
-    wait_until(lambda: service.health()["challenger"] == challenger)
-
-    asked = service.recommend("shopper-6", bundle="challenger")
-    plain = service.recommend("shopper-6")
-    assert (asked["versions"]["bundle"], asked["degraded"]) == (challenger, [])
-    assert (plain["versions"]["bundle"], plain["degraded"]) == (champion, [])
-    stub = recommend_pb2_grpc.RecommendationsStub(service.channel)
-    over_grpc = stub.Recommend(
-        pb.RecommendRequest(customer_id="shopper-6", bundle="challenger", as_of_us=1)
-    )
-    assert over_grpc.versions.bundle == challenger
-    wait_until(lambda: asked["response_id"] in exposures_of(service))
-    shown = json.loads(exposures_of(service)[asked["response_id"]].payload or "{}")
-    assert shown["bundle"] == challenger
-    for library in ("/pandas/", "/sklearn/", "/torch/"):  # LightGBM would like two of them.
-        assert library not in Path(f"/proc/{service.replica('Ranking').pid}/maps").read_text()
-
-
-def test_a_refused_challenger_never_hurts_the_champion(service: Any, wait_until: Until) -> None:
-    champion = service.health()["bundle"]
-
-    bad = service.publish(5, "challenger", "tamper")
-    wait_until(lambda: f"bundle {bad}" in service.health()["challenger_refused"])
-
-    answer = service.recommend("shopper-7", bundle="challenger")
-    assert answer["versions"]["bundle"] == champion
-    assert answer["degraded"] == ["challenger_unavailable"]
-    assert service.health()["challenger"] == ""
-
-
-def test_without_its_alias_the_challenger_stops(service: Any, wait_until: Until) -> None:
-    challenger = service.publish(6, "challenger")
-    wait_until(lambda: service.health()["challenger"] == challenger)
-
-    service.publish(0, "withdraw")
-    wait_until(lambda: service.health()["challenger"] == "")
-
-    answer = service.recommend("shopper-8", bundle="challenger")
-    assert answer["versions"]["bundle"] == service.health()["bundle"]
 
 
 def test_it_logs_no_customer(service: Any) -> None:
