@@ -13,6 +13,7 @@ from training.config import RankerConfig
 from training.datasets import Dataset, Interactions
 from training.exposed import Shown
 from training.label_points import Point, gains_of
+from training.leaks import check_labels
 from training.position_bias import examined, lessons_of_clicks
 from training.ranking_rows import Question, Rows, rows_of
 from training.retrieval import Retriever
@@ -58,6 +59,8 @@ def of_exposures(
     if len(lists) > config.shown_lists:
         picks = np.random.default_rng(seed).choice(len(lists), config.shown_lists, replace=False)
         lists = [lists[pick] for pick in sorted(picks)]
+    labels = [(point.customer, item, point.as_of_us) for _, point in lists for item in point.gains]
+    check_labels(labels, dataset, CLICK_WINDOW_US + 1, until_us, "lists that were shown")
     instants = [point.as_of_us for _, point in lists]
     known = states.customers([dataset.customer_ids[point.customer] for _, point in lists], instants)
     questions: list[Question] = []

@@ -76,7 +76,7 @@ def learn(
     """
     data, items, shape = dataset.interactions, len(dataset.items), config.encoder
     train = data.until(parts.train_until_us)
-    check_learnt(train, parts.train_until_us, "the encoder")
+    check_learnt(train, dataset, parts.train_until_us, "the encoder")
     if not len(windows(train, shape.history_length)):
         raise NotEnoughHistory(
             "no customer in its first part met two items one after the other",
@@ -157,7 +157,7 @@ def _refitted(
     known_I[data.until(known_until_us).item] = True
     seed = config.seed + until_us % 1_000
     learn = data.until(until_us)
-    check_learnt(learn, until_us, "the refitted encoder")
+    check_learnt(learn, dataset, until_us, "the refitted encoder")
     categories, prices = dataset.categories_by(until_us), dataset.prices_by(until_us)
     return encoder.refit(model, learn, known_I, categories, prices, config.encoder, seed)
 

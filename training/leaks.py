@@ -1,9 +1,14 @@
 """Guards against learning from the future, cheap enough to stand in every training run.
 
-Each compares what a part was given with a second source that cannot share its mistake: states
-through Feast with counts of interactions from history, windows with the cut, candidates with the
-items' first days, rows of one part with those of another. A guard that fires ends the run: nothing
-is registered, and the champion stays.
+Each compares what a part is given with a second source that does not share its mistake:
+
+- states through Feast, with counts of interactions from history (`GuardedStates`);
+- what an encoder learns from, with counts by each customer of what was known at its cut;
+- candidates, with the days on which items came;
+- labels, with counts of what each customer met of each item within the window;
+- rows that judge a score, with those that taught or calibrated it.
+
+A guard that fires ends the run: nothing is registered, and the champion stays.
 """
 
 from __future__ import annotations
@@ -16,14 +21,15 @@ import numpy.typing as npt
 from nearline.clock import utc
 from nearline.contracts.event import Kind
 from nearline.errors import PermanentError
-from nearline.transforms.buckets import DAY_US
+from nearline.transforms.buckets import DAY_US, HOUR_US
 from nearline.transforms.customer import CustomerState
 from nearline.transforms.item import ItemState
 from nearline.transforms.ranking import Candidate
 from training.datasets import Dataset, Interactions
 from training.states import States
 
-# Axes: N interactions, Q states or moments asked about, I items, R rows.
+# Axes: N interactions, C customers, I items, L labels, P pairs of customer and item,
+# Q states or moments asked about, R rows.
 Ints = npt.NDArray[np.int64]
 
 _COUNTED = (Kind.VIEW, Kind.CART, Kind.PURCHASE)  # What a state counts; favourites it does not.
@@ -42,16 +48,16 @@ class Leak(PermanentError):
 
 
 class Counts:
-    """How many interactions of an owner (a customer or an item) were known by an instant."""
+    """How many interactions of an owner (a customer, an item, ...) there were by an instant."""
 
-    def __init__(self, owner_N: Ints, known_at_us_N: Ints, owners: int) -> None:
-        self._times = np.unique(known_at_us_N)
+    def __init__(self, owner_N: Ints, at_us_N: Ints, owners: int) -> None:
+        self._times = np.unique(at_us_N)
         self._step = len(self._times) + 1
-        places = np.searchsorted(self._times, known_at_us_N, side="right")
+        places = np.searchsorted(self._times, at_us_N, side="right")
         self._keys = np.sort(owner_N * self._step + places)
         self._starts = np.searchsorted(self._keys, np.arange(owners) * self._step, side="left")
 
-    def known_by(self, owner_Q: Ints, as_of_us_Q: Ints) -> Ints:
+    def by(self, owner_Q: Ints, as_of_us_Q: Ints) -> Ints:
         """(Q,): the counts; 0 for an owner of -1."""
         places = np.searchsorted(self._times, as_of_us_Q, side="right")
         upto = np.searchsorted(self._keys, owner_Q * self._step + places, side="right")
@@ -101,7 +107,7 @@ class GuardedStates:
         held_Q = np.array(
             [one.views_total + one.carts_total + one.purchases_total for one in found], np.int64
         )
-        wanted_Q = counts.known_by(rows_Q, instants_Q)
+        wanted_Q = counts.by(rows_Q, instants_Q)
         odd_Q = np.flatnonzero(held_Q != wanted_Q)
         if len(odd_Q):
             first = int(odd_Q[0])
@@ -123,13 +129,21 @@ def check_known(as_of_us_Q: Ints, newest_us_Q: Ints, what: str) -> None:
         )
 
 
-def check_learnt(interactions: Interactions, until_us: int, what: str) -> None:
-    """Raise Leak where interactions to learn from occurred after the cut."""
-    late = int((interactions.occurred_at_us > until_us).sum())
-    if late:
+def check_learnt(learnt: Interactions, dataset: Dataset, until_us: int, what: str) -> None:
+    """Raise Leak unless a learner is given what was known at its cut, no more and no less.
+
+    How much that is of each customer is counted from the whole of the dataset.
+    """
+    data, customers = dataset.interactions, len(dataset.customer_ids)
+    held_C = np.bincount(learnt.customer, minlength=customers)
+    known_C = Counts(data.customer, data.known_at_us, customers).by(
+        np.arange(customers), np.full(customers, until_us)
+    )
+    odd_C = np.flatnonzero(held_C != known_C)
+    if len(odd_C):
         raise Leak(
-            f"{what} was given {late:,} interactions after its cut at {_shown(until_us)}, the "
-            f"newest of {_shown(int(interactions.occurred_at_us.max()))}"
+            f"{what} was given {held_C.sum():,} interactions where {known_C.sum():,} were known "
+            f"at its cut, {_shown(until_us)}; {len(odd_C):,} customers have others than were known"
         )
 
 
@@ -156,11 +170,35 @@ def check_candidates(
                 )
 
 
-def check_labels(as_of_us_Q: Ints, first_met_us_Q: Ints, what: str) -> None:
-    """Raise Leak where something that a label counts was not strictly after the instant."""
-    early = int((first_met_us_Q <= as_of_us_Q).sum())
-    if early:
-        raise Leak(f"{early:,} labels of {what} count what had happened by their instant already")
+def check_labels(
+    labels: Sequence[tuple[int, int, int]],
+    dataset: Dataset,
+    window_us: int,
+    until_us: int,
+    what: str,
+) -> None:
+    """Raise Leak where a label is not of what was met after its instant, within the window.
+
+    And where a window has not ended by `until_us`, when judging begins or the part ends. A label
+    is a customer, an item and an instant: that one met that within the window after it.
+    """
+    customer_L, item_L, as_of_us_L = np.array(labels, np.int64).reshape(-1, 3).T
+    late = int((as_of_us_L + window_us > until_us).sum())
+    if late:
+        raise Leak(f"{late:,} labels of {what} look beyond {_shown(until_us)}, where they must end")
+    data, items = dataset.interactions, len(dataset.items)
+    pairs_P, own_L = np.unique(customer_L * items + item_L, return_inverse=True)
+    pair_N = data.customer * items + data.item
+    asked_N = np.isin(pair_N, pairs_P)
+    met = Counts(
+        np.searchsorted(pairs_P, pair_N[asked_N]), data.occurred_at_us[asked_N], len(pairs_P)
+    )
+    odd = int((met.by(own_L, as_of_us_L + window_us) == met.by(own_L, as_of_us_L)).sum())
+    if odd:
+        raise Leak(
+            f"{odd:,} of {len(own_L):,} labels of {what} are not of what was met within "
+            f"{window_us / HOUR_US:g} hours after their instant"
+        )
 
 
 def check_apart(

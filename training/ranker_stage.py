@@ -20,7 +20,7 @@ from training.encoder_model import Encoder
 from training.encoder_stage import Encoders
 from training.journal import Journal, Watch, quantile
 from training.label_points import Point, points
-from training.leaks import check_candidates
+from training.leaks import check_candidates, check_labels
 from training.ranking_rows import Question, ask, lessons, rows_of
 from training.retrieval import Retriever
 from training.skew.logged_lessons import lessons_from_log
@@ -72,6 +72,7 @@ def learn(
         limit=shape.train_points,
         seed=seed,
     )
+    check_labels(logged.labels(), dataset, window_us, later_us, "logged answers")
     journal.metrics["logged_lessons"] = float(len(logged.lessons))
     if logged.lessons:  # What production saw comes first; recomputed moments fill up.
         watch.tell(logged.told())
@@ -149,7 +150,7 @@ def _moments(
     dataset: Dataset, after_us: int, until_us: int, config: TrainingConfig, *, test: bool
 ) -> list[Point]:
     shape = config.ranker
-    return points(
+    found = points(
         dataset.interactions,
         after_us,
         until_us,
@@ -158,6 +159,9 @@ def _moments(
         limit=shape.test_points if test else shape.train_points,
         seed=config.seed,
     )
+    labels = [(one.customer, item, one.as_of_us) for one in found for item in one.gains]
+    check_labels(labels, dataset, int(shape.label_hours * HOUR_US), until_us, "past moments")
+    return found
 
 
 def retriever_at(

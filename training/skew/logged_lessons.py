@@ -20,7 +20,6 @@ from nearline.transforms.buckets import HOUR_US
 from nearline.transforms.ranking import RANKER_FEATURES
 from training.datasets import Dataset
 from training.label_points import gains_of
-from training.leaks import check_labels
 from training.ranking_rows import Rows
 
 # Axes: C candidates kept, F ranker features, Q questions.
@@ -32,6 +31,7 @@ class Lesson:
 
     as_of_us: int
     customer: int
+    items_C: npt.NDArray[np.int64]  # rows of the catalogue, -1 where it does not know the item
     features_CF: npt.NDArray[np.float32]
     gains_C: npt.NDArray[np.int64]
 
@@ -45,6 +45,14 @@ class Logged:
     unreadable: int = 0
     unanswered: int = 0  # nothing of the list was met after it, or all of it, or nobody is known
     over_limit: int = 0  # of customers with many answers, or more than are wanted in all
+
+    def labels(self) -> list[tuple[int, int, int]]:
+        """(customer, item row, instant) of all that was met after an answer."""
+        return [
+            (one.customer, item, one.as_of_us)
+            for one in self.lessons
+            for item in one.items_C[one.gains_C > 0].tolist()
+        ]
 
     def told(self) -> str:
         """How many there are, for a journal."""
@@ -102,7 +110,8 @@ def lessons_from_log(
         first = start + int(np.searchsorted(occurred, record.as_of_us, side="right"))
         last = start + int(np.searchsorted(occurred, record.as_of_us + window_us, side="right"))
         gains = gains_of(data.item[first:last], data.kind[first:last])
-        gains_C = np.array([gains.get(index_of.get(one, -1), 0) for one in record.item_ids])
+        items_C = np.array([index_of.get(one, -1) for one in record.item_ids], np.int64)
+        gains_C = np.array([gains.get(item, 0) for item in items_C.tolist()], np.int64)
         hit_C = gains_C > 0
         if not hit_C.any() or hit_C.all():
             found.unanswered += 1
@@ -112,14 +121,11 @@ def lessons_from_log(
             continue
         taken[customer] = taken.get(customer, 0) + 1
         wanted += 1
-        check_labels(
-            np.array([record.as_of_us]), data.occurred_at_us[first : first + 1], "logged answers"
-        )
         missed = np.flatnonzero(~hit_C)
         if len(missed) > negatives:
             missed = generator.choice(missed, negatives, replace=False)
         kept = np.sort(np.concatenate([np.flatnonzero(hit_C), missed]))
-        lesson = Lesson(record.as_of_us, customer, rows_CF[kept], gains_C[kept].astype(np.int64))
+        lesson = Lesson(record.as_of_us, customer, items_C[kept], rows_CF[kept], gains_C[kept])
         if len(found.lessons) < limit:
             found.lessons.append(lesson)
         else:

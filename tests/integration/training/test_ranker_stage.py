@@ -20,12 +20,14 @@ from nearline.transforms import customer, item
 from nearline.transforms.buckets import DAY_US, HOUR_US, MINUTE_US
 from nearline.transforms.ranking import RANKER_FEATURES
 from tests.unit.training.histories import START_US, met, two_tastes, write
+from tests.unit.training.silent import Silent
 from training import datasets, ranker_stage
 from training.config import RankerConfig, TrainingConfig
 from training.datasets import split
 from training.encoder_model import Encoder
 from training.encoder_stage import Encoders
 from training.journal import Journal
+from training.leaks import GuardedStates
 from training.recipes import quick
 
 PLACES = 6
@@ -33,13 +35,20 @@ State = TypeVar("State")
 
 
 class Folded:
-    """States after each event, in memory; the newest that was known by then answers."""
+    """States after each event, in memory; the newest that was known by then answers.
 
-    def __init__(self, events: Iterable[Event]) -> None:
+    `known_at_us` may tell another story of when an event became known: a leak.
+    """
+
+    def __init__(
+        self,
+        events: Iterable[Event],
+        known_at_us: Callable[[Event], int] = lambda event: event.known_at_us,
+    ) -> None:
         self.of_customer: dict[str, list[tuple[int, customer.CustomerState]]] = {}
         self.of_item: dict[str, list[tuple[int, item.ItemState]]] = {}
-        for event in sorted(events, key=lambda one: one.known_at_us):
-            known = event.known_at_us
+        for event in sorted(events, key=known_at_us):
+            known = known_at_us(event)
             past = self.of_customer.setdefault(event.customer_id, [(0, customer.EMPTY)])
             past.append((known, customer.fold([event], past[-1][1])))
             for one in {line.item_id for line in event.lines}:
@@ -65,14 +74,6 @@ def _newest(past: Sequence[tuple[int, State]], instant_us: int) -> State:
     return past[bisect_right(past, instant_us, key=lambda one: one[0]) - 1][1]
 
 
-class Silent:
-    def stage(self, title: str, total: int) -> None: ...
-
-    def step(self, advance: int = 1, note: str = "") -> None: ...
-
-    def tell(self, sentence: str) -> None: ...
-
-
 def config() -> TrainingConfig:
     shape = RankerConfig(
         train_points=120, test_points=40, trees=10, patience=5, fewest_clicks=60, shown_lists=300
@@ -81,7 +82,10 @@ def config() -> TrainingConfig:
 
 
 def learn(
-    tmp_path: Path, events: list[Event], served: Path | None = None
+    tmp_path: Path,
+    events: list[Event],
+    served: Path | None = None,
+    known_at_us: Callable[[Event], int] = lambda event: event.known_at_us,
 ) -> tuple[object | None, Journal]:
     """The stage alone, with an encoder that has learnt nothing."""
     shape, journal = config(), Journal()
@@ -90,7 +94,7 @@ def learn(
     found = ranker_stage.learn(
         dataset,
         split(dataset.interactions, shape.split),
-        Folded(events),
+        GuardedStates(Folded(events, known_at_us), dataset),
         Encoders(model, model, model),
         served,
         shape,

@@ -9,6 +9,7 @@ import pytest
 
 from nearline.contracts.event import ITEM_LISTED
 from nearline.transforms import customer
+from nearline.transforms.buckets import HOUR_US
 from nearline.transforms.candidates import encoder_input
 from tests.unit.training.histories import START_US, met, two_tastes, write
 from training.config import SplitConfig

@@ -11,6 +11,7 @@ import torch
 
 from nearline.contracts.event import Event
 from tests.unit.training.histories import START_US, met, two_tastes, write
+from tests.unit.training.silent import Silent
 from training import encoder, encoder_stage, warm_start
 from training.datasets import Dataset, read, split
 from training.encoder_content import ItemContent
@@ -169,25 +170,17 @@ def test_only_the_newest_few_are_kept(tmp_path: Path, before: Dataset) -> None:
     ]
 
 
-class _Silent:
-    def stage(self, title: str, total: int) -> None: ...
-
-    def step(self, advance: int = 1, note: str = "") -> None: ...
-
-    def tell(self, sentence: str) -> None: ...
-
-
 def test_a_run_that_goes_on_begins_with_a_smaller_loss_and_is_no_worse(
     tmp_path: Path, before: Dataset
 ) -> None:
     config = quick()
     parts = split(before.interactions, config.split)
     cold, warm = Journal(), Journal()
-    encoder_stage.learn(before, parts, config, tmp_path, _Silent(), cold)
+    encoder_stage.learn(before, parts, config, tmp_path, Silent(), cold)
     warm_start.number(tmp_path, "1")
     line = warm_start.find(tmp_path, "1")
 
-    found = encoder_stage.learn(before, parts, config, tmp_path, _Silent(), warm, line)
+    found = encoder_stage.learn(before, parts, config, tmp_path, Silent(), warm, line)
 
     assert found.parent == "1"
     assert warm.curve[0]["loss"] < cold.curve[0]["loss"]

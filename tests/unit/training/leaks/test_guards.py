@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ class Past:
 
 @pytest.fixture(scope="module")
 def past(tmp_path_factory: pytest.TempPathFactory) -> Past:
-    """Two tastes; one customer's event in ten became known a day late; two items came after the cut."""
+    """Two tastes; one event in ten was known a day late; two items came after the cut."""
     draw = np.random.default_rng(1)
     events = [
         met(one.customer_id, one.lines[0].item_id, one.occurred_at_us, name=one.name,
@@ -109,9 +110,12 @@ def test_no_sentence_names_a_customer_or_an_item(past: Past) -> None:
 def test_targets_after_the_cut_in_the_encoders_windows_are_caught(past: Past) -> None:
     data = past.dataset.interactions
 
-    leaks.check_learnt(data.until(CUT_US), CUT_US, "the encoder")
-    with pytest.raises(Leak, match=r"the encoder was given [\d,]+ interactions after its cut"):
-        leaks.check_learnt(data.until(CUT_US + DAY_US), CUT_US, "the encoder")
+    leaks.check_learnt(data.until(CUT_US), past.dataset, CUT_US, "the encoder")
+    with pytest.raises(Leak, match=r"the encoder was given [\d,]+ interactions where [\d,]+ were"):
+        leaks.check_learnt(data.until(CUT_US + DAY_US), past.dataset, CUT_US, "the encoder")
+    swapped = data.pick(np.arange(len(data)) >= len(data) - len(data.until(CUT_US)))
+    with pytest.raises(Leak, match="have others than were known"):  # as many, of other customers
+        leaks.check_learnt(swapped, past.dataset, CUT_US, "the encoder")
 
 
 def test_items_first_seen_after_the_bundle_are_caught_in_retrieval(past: Past) -> None:
@@ -129,12 +133,32 @@ def test_items_first_seen_after_the_bundle_are_caught_in_retrieval(past: Past) -
         leaks.check_candidates(leaky, when, past.dataset, CUT_US)
 
 
-def test_labels_begin_strictly_after_the_moment() -> None:
-    at = np.array([5, 9], np.int64)
+def test_labels_are_of_what_came_strictly_after_within_the_window_and_before_the_end(
+    tmp_path: Path,
+) -> None:
+    dataset = read(
+        write(tmp_path, [met("ann", "boot", START_US), met("ann", "coat", START_US + 9)])
+    )
+    ann = dataset.customer_ids.index("ann")
+    boot, coat = dataset.items.index_of["boot"], dataset.items.index_of["coat"]
 
-    leaks.check_labels(at, at + 1, "a score")
-    with pytest.raises(Leak, match="1 labels of a score"):
-        leaks.check_labels(at, np.array([6, 9], np.int64), "a score")
+    def checked(item: int, as_of_us: int, until_us: int = START_US + 20) -> None:
+        leaks.check_labels([(ann, item, as_of_us)], dataset, 9, until_us, "the ranker")
+
+    checked(boot, START_US - 1)
+    checked(boot, START_US - 9)
+    checked(coat, START_US)
+    leaks.check_labels([], dataset, 9, START_US, "the ranker")
+    for item, as_of_us in (
+        (boot, START_US),  # at the very instant: known already
+        (boot, START_US + 1),
+        (boot, START_US - 10),  # beyond the window
+        (coat, START_US - 1),
+    ):
+        with pytest.raises(Leak, match="1 of 1 labels of the ranker are not of what was met"):
+            checked(item, as_of_us)
+    with pytest.raises(Leak, match="1 labels of the ranker look beyond"):
+        checked(coat, START_US, until_us=START_US + 8)
 
 
 def snapshots() -> tuple[np.ndarray, np.ndarray]:

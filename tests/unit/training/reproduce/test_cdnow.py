@@ -7,19 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.unit.training.silent import Silent
 from training.lifetime.history import buyers_by
 from training.reproduce import cdnow
 from training.reproduce.cdnow import FEATURES, Purchases
-
-
-class Silent:
-    """Nobody looks on."""
-
-    def stage(self, title: str, total: int) -> None: ...
-
-    def step(self, advance: int = 1, note: str = "") -> None: ...
-
-    def tell(self, sentence: str) -> None: ...
 
 
 def test_the_published_lifetime_table_comes_out(shared: Path) -> None:
