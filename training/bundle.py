@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from nearline import __version__
 from nearline.clock import utc
@@ -31,14 +30,13 @@ from nearline.transforms.covisits import CovisitTable
 from nearline.transforms.customer import CUSTOMER_FEATURES
 from nearline.transforms.item import ITEM_FEATURES
 from nearline.transforms.ranking import RANKER_FEATURES
-from training import index
 from training.datasets import Dataset
-from training.encoder import content_table, item_vectors, query_vectors
+from training.encoder import content_table
 from training.encoder_export import export
 from training.encoder_model import Encoder
+from training.index import Chosen
 from training.scores.scores import Scores
 
-_INDEX_TRIALS = 1_000  # Customers with whose vectors an approximate index is tried.
 _LIBRARIES = ("torch", "onnxruntime", "faiss-cpu", "xgboost-cpu", "numpy", "feast")
 
 
@@ -54,6 +52,7 @@ class Learnt:
     metrics: dict[str, float]
     lineage: Lineage
     covisits: CovisitTable
+    index: Chosen
 
 
 def write(directory: Path, learnt: Learnt, card: str, created_at_us: int) -> Manifest:
@@ -61,11 +60,9 @@ def write(directory: Path, learnt: Learnt, card: str, created_at_us: int) -> Man
     import faiss
 
     directory.mkdir(parents=True)
-    vectors: npt.NDArray[np.float32] = item_vectors(learnt.encoder)
     export(learnt.encoder, directory / contract.ENCODER)
     dataset = learnt.dataset
-    chosen = index.choose(vectors, lambda: _customers(learnt))
-    faiss.write_index(chosen.index, str(directory / contract.INDEX))
+    faiss.write_index(learnt.index.index, str(directory / contract.INDEX))
     np.savez(directory / contract.COVISITS, allow_pickle=False, **learnt.covisits.arrays())
     _write_json(
         directory / contract.ITEMS,
@@ -106,8 +103,8 @@ def write(directory: Path, learnt: Learnt, card: str, created_at_us: int) -> Man
             data_from=_rfc3339(dataset.from_us),
             data_to=_rfc3339(dataset.to_us),
             items=len(dataset.items),
-            encoder=EncoderSpec(learnt.encoder.length, vectors.shape[1]),
-            index=chosen.spec,
+            encoder=EncoderSpec(learnt.encoder.length, learnt.index.index.d),
+            index=learnt.index.spec,
             ranker=ranker if learnt.ranker is not None else None,
             customer_features=lists[0],
             item_features=lists[1],
@@ -132,17 +129,6 @@ def write(directory: Path, learnt: Learnt, card: str, created_at_us: int) -> Man
         ),
     )
     return contract.verify(directory, "just written")
-
-
-def _customers(learnt: Learnt) -> npt.NDArray[np.float32]:
-    """Query vectors of real customers, to try an index with."""
-    return index.customer_queries(
-        learnt.dataset.interactions,
-        lambda items, kinds: query_vectors(learnt.encoder, items, kinds),
-        learnt.encoder.length,
-        limit=_INDEX_TRIALS,
-        seed=0,
-    )
 
 
 def code_version() -> str:

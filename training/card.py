@@ -48,6 +48,7 @@ def render(
         data_to=f"{utc(dataset.to_us):%Y-%m-%d}",
         active_days=config.churn.active_days,
         alert_rate=f"{config.churn.alert_rate:.0%}",
+        index=journal.index.en if journal.index else "-",
         left_out="".join(f"- Left out: {what.en}.\n" for what in journal.left_out),
         test_share=f"{config.split.test_share:.0%}",
         figures=figures(metrics),

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nearline.contracts.bundle import IndexSpec
+from nearline.say import Words
 from training.datasets import Interactions
 from training.retrieval import Queries
 from training.sequences import padded
@@ -34,11 +35,14 @@ _AT_ONCE = 256
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """An index whose row is the `item_index`, what the manifest says of it, and why it is."""
+    """An index whose row is the `item_index`, what the manifest says of it, and why it is it.
+
+    `why` is for a journal, without a full stop.
+    """
 
     index: Any
     spec: IndexSpec
-    why: str
+    why: Words
 
 
 def choose(
@@ -52,10 +56,18 @@ def choose(
     items = len(vectors_ID)
     flat = flat_index(vectors_ID)
     if items < flat_below:
-        return Chosen(flat, IndexSpec(), f"exact: {items:,} items are fewer than {flat_below:,}")
+        why = Words(
+            f"exact: {items:,} items are fewer than {flat_below:,}",
+            f"精确检索：{items:,} 个商品，少于 {flat_below:,}",
+        )
+        return Chosen(flat, IndexSpec(), why)
     queries_QD = queries()
     if not len(queries_QD):
-        return Chosen(flat, IndexSpec(), "exact: there are no customers to try a graph with")
+        why = Words(
+            "exact: there are no customers to try a graph with",
+            "精确检索：没有顾客可用于检验图索引",
+        )
+        return Chosen(flat, IndexSpec(), why)
     at = min(RECALL_AT, items)
     _, exact_QK = flat.search(queries_QD, at)
     graph = graph_index(vectors_ID)
@@ -64,14 +76,19 @@ def choose(
         graph.hnsw.efSearch = width
         recall = recall_of(graph, queries_QD, exact_QK)
         if recall >= LEAST_RECALL:
-            why = (
-                f"a graph: it finds {recall:.1%} of the {at} nearest of {items:,} items for "
-                f"{len(queries_QD):,} customers, searching {width} wide"
+            why = Words(
+                f"a graph (HNSW): it finds {recall:.1%} of the {at} nearest of {items:,} items "
+                f"for {len(queries_QD):,} customers, searching {width} wide",
+                f"图索引（HNSW）：对 {len(queries_QD):,} 位顾客，找到 {items:,} 个商品中"
+                f"最近 {at} 个的 {recall:.1%}，搜索宽度 {width}",
             )
             return Chosen(graph, IndexSpec("hnsw", recall), why)
-    why = (
-        f"exact: a graph over {items:,} items finds {recall:.1%} of the {at} nearest even "
-        f"searching {EF_SEARCH[-1]} wide, and {LEAST_RECALL:.0%} are asked"
+    why = Words(
+        f"exact: a graph over {items:,} items finds {recall:.1%} of the {at} nearest for "
+        f"{len(queries_QD):,} customers even searching {EF_SEARCH[-1]} wide, and "
+        f"{LEAST_RECALL:.0%} are asked",
+        f"精确检索：{items:,} 个商品的图索引即使搜索宽度为 {EF_SEARCH[-1]}，对 {len(queries_QD):,} "
+        f"位顾客也只找到最近 {at} 个的 {recall:.1%}，要求 {LEAST_RECALL:.0%}",
     )
     return Chosen(flat, IndexSpec(), why)
 

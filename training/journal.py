@@ -30,6 +30,7 @@ class Journal:
     metrics: dict[str, float] = field(default_factory=dict)
     curve: list[dict[str, float]] = field(default_factory=list)  # the encoder's, by epoch
     left_out: list[Words] = field(default_factory=list)
+    index: Words | None = None  # which one a bundle got and why; without a full stop
     trial: Trial | None = None  # the ranker's lessons and test, for rankers that are brought
     encoder_trial: EncoderTrial | None = None  # the encoder's test, likewise
     retrieval: dict[str, dict[str, float]] = field(default_factory=dict)

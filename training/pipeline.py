@@ -16,14 +16,18 @@ from pathlib import Path
 import msgspec
 
 from nearline.contracts.bundle import Lineage
-from training import baselines, covisits, encoder, encoder_stage, ranker_stage, score_stage
+from nearline.say import say
+from training import baselines, covisits, encoder, encoder_stage, index, ranker_stage, score_stage
 from training.bundle import Learnt
 from training.config import TrainingConfig
-from training.datasets import Dataset, split
+from training.datasets import Dataset, Interactions, split
+from training.encoder_model import Encoder
 from training.encoder_stage import Fit
 from training.journal import Journal, Watch
 from training.states import States
 from training.warm_start import Line
+
+_INDEX_TRIALS = 1_000  # Customers with whose vectors an approximate index is tried.
 
 
 def run(
@@ -59,7 +63,27 @@ def run(
     beside = covisits.build(
         dataset.interactions, len(dataset.items), dataset.to_us, config.covisits
     )
+    chosen = _index(dataset.interactions, encoders.served, watch)
+    journal.index = chosen.why
     learnt = Learnt(
-        dataset, encoders.served, popular, booster, scores, journal.metrics, lineage, beside
+        dataset, encoders.served, popular, booster, scores, journal.metrics, lineage, beside, chosen
     )
     return learnt, journal
+
+
+def _index(data: Interactions, model: Encoder, watch: Watch) -> index.Chosen:
+    """The served encoder's index, tried on customers as their histories end now."""
+    watch.stage(say("index", "索引"), 1)
+    chosen = index.choose(
+        encoder.item_vectors(model),
+        lambda: index.customer_queries(
+            data,
+            lambda items, kinds: encoder.query_vectors(model, items, kinds),
+            model.length,
+            limit=_INDEX_TRIALS,
+            seed=0,
+        ),
+    )
+    watch.tell(say(f"Index: {chosen.why.en}.", f"索引：{chosen.why.zh}。"))
+    watch.step()
+    return chosen

@@ -18,15 +18,15 @@ from training.ranking_rows import Question, Rows, ideal_gains, ordered_gains
 Floats = npt.NDArray[np.float64]
 
 _SHOWN = 10
-_NEW_DAYS = 7
-_THIN = 5  # Recent interactions; with fewer a history says little.
+NEW_DAYS = 7
+THIN = 5  # Recent interactions; with fewer a history says little.
 
 # Who a customer was at the moment of the question. Two pairs, each covers everybody.
 SEGMENTS: Mapping[str, Callable[[Question], bool]] = {
-    "new": lambda asked: _tenure_us(asked) < _NEW_DAYS * DAY_US,
-    "returning": lambda asked: _tenure_us(asked) >= _NEW_DAYS * DAY_US,
-    "thin": lambda asked: len(asked.state.recent) < _THIN,
-    "long": lambda asked: len(asked.state.recent) >= _THIN,
+    "new": lambda asked: _tenure_us(asked) < NEW_DAYS * DAY_US,
+    "returning": lambda asked: _tenure_us(asked) >= NEW_DAYS * DAY_US,
+    "thin": lambda asked: len(asked.state.recent) < THIN,
+    "long": lambda asked: len(asked.state.recent) >= THIN,
 }
 
 

@@ -15,6 +15,7 @@ from training.config import TrainingConfig
 from training.datasets import Dataset
 from training.evaluation import plots
 from training.journal import Journal
+from training.ranker_trial import NEW_DAYS, SEGMENTS, THIN
 
 _BEYOND = (  # figure -> heading
     ("recall_at_20", "recall@20"),
@@ -87,6 +88,7 @@ def render(head: Facts, journal: Journal) -> str:
         _ranking(metrics),
         _curve(journal.curve),
         *(_score(name, metrics, journal.curves) for name in _scores(metrics)),
+        _index(journal.index),
         _left_out(journal.left_out),
     ]
     rows = "".join(
@@ -163,6 +165,46 @@ def _ranking(metrics: Mapping[str, float]) -> str:
         f"{high:+.4f}). 排序模型相对最佳单一来源的提升及 95 % 区间。</p>"
         + plots.bars(orders, "ranker", "NDCG@10")
         + plots.lead(mean, low, high, "lead over the best source, NDCG@10")
+        + _ranking_segments(metrics)
+    )
+
+
+def _ranking_segments(metrics: Mapping[str, float]) -> str:
+    def figure(name: str, key: str) -> float:
+        return metrics[f"rank_segment_{name}_{key}"]
+
+    def interval(name: str, key: str) -> str:
+        return f"{figure(name, f'{key}_low'):+.4f} – {figure(name, f'{key}_high'):+.4f}"
+
+    names = [name for name in SEGMENTS if f"rank_segment_{name}_lead" in metrics]
+    if not names:
+        return ""
+    return (
+        f"<p>By kind of customer: new ones came less than {NEW_DAYS} days before the moment; a "
+        f"thin history has fewer than {THIN} recent interactions. Groups of few moments say "
+        f"little. 按顾客分群：new 为到店不足 {NEW_DAYS} 天，thin 为近期行为少于 {THIN} 次；"
+        "时刻数少的分群仅供参考。</p>"
+        + _table(
+            (
+                "customers 顾客",
+                "moments 时刻数",
+                "NDCG@10",
+                "95 % interval 区间",
+                "lead over the best source 提升",
+                "95 % interval 区间",
+            ),
+            (
+                (
+                    name,
+                    f"{figure(name, 'questions'):,.0f}",
+                    f"{figure(name, 'ndcg_at_10'):.4f}",
+                    interval(name, "ndcg_at_10").replace("+", ""),
+                    f"{figure(name, 'lead'):+.4f}",
+                    interval(name, "lead"),
+                )
+                for name in names
+            ),
+        )
     )
 
 
@@ -215,6 +257,12 @@ def _score_plots(heading: str, curve: Mapping[str, Sequence[float]]) -> str:
         drawn += plots.alerts(curve["alert_rate"], curve["recall"], curve["precision"])
     title = f"<h3>{escape(heading)}</h3>" if heading else ""
     return f'{title}<div class="row">{drawn}</div>' if drawn else ""
+
+
+def _index(why: Words | None) -> str:
+    if why is None:
+        return ""
+    return f"<h2>How items are searched 检索索引</h2><p>{escape(why.en)}<br>{escape(why.zh)}</p>"
 
 
 def _left_out(found: Sequence[Words]) -> str:

@@ -68,7 +68,9 @@ def test_a_run_registers_one_verified_bundle_as_challenger(
     assert json.loads((fetched / LIFETIME).read_text())["bg_nbd"]["r"] > 0
     assert manifest.data_from.startswith("2025-10-09")
     assert manifest.metrics["encoder_ndcg_at_10"] == trained.metrics["encoder_ndcg_at_10"]
-    assert "| encoder |" in (fetched / "card.md").read_text()
+    card = (fetched / "card.md").read_text()
+    assert "| encoder |" in card
+    assert "exact: 40 items are fewer than 200,000" in card
 
 
 def test_serving_loads_it_and_recommends_the_customers_own_taste(fetched: Path) -> None:

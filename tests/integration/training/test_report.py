@@ -34,4 +34,6 @@ def test_the_report_of_a_version_is_one_html_page_from_mlflow(
     assert f"{trained.metrics['encoder_ndcg_at_10']:.4f}" in page
     assert all(f"<td>{name}</td>" in page for name in FINDERS)
     assert "history_10_up" in page
+    assert f"<td>{trained.metrics['rank_segment_long_ndcg_at_10']:.4f}</td>" in page
+    assert "exact: 40 items are fewer than 200,000" in page
     assert "编码器学习曲线" in page

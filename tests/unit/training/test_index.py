@@ -32,7 +32,7 @@ def test_few_items_are_searched_exactly_and_nobody_is_asked(vectors: np.ndarray)
     chosen = index.choose(vectors, nobody)
 
     assert chosen.spec == IndexSpec("flat", 1.0)
-    assert "1,200 items" in chosen.why
+    assert "1,200 items" in chosen.why.en
 
 
 def test_many_items_get_a_graph_that_finds_what_an_exact_search_finds(vectors: np.ndarray) -> None:
@@ -58,6 +58,8 @@ def test_a_graph_is_searched_as_widely_as_it_must_and_no_wider(
 
     assert chosen.index.hnsw.efSearch == index.EF_SEARCH[2]
     assert chosen.spec == IndexSpec("hnsw", 0.96)
+    assert "finds 96.0% of the 100 nearest of 1,200 items for 5 customers" in chosen.why.en
+    assert "96.0%" in chosen.why.zh
 
 
 def test_a_graph_that_misses_too_much_is_not_used_and_the_reason_says_so(
@@ -68,7 +70,7 @@ def test_a_graph_that_misses_too_much_is_not_used_and_the_reason_says_so(
     chosen = index.choose(vectors, lambda: vectors[:5], flat_below=1_000)
 
     assert chosen.spec == IndexSpec("flat", 1.0)
-    assert "finds 90.0% of the 100 nearest" in chosen.why
+    assert "finds 90.0% of the 100 nearest" in chosen.why.en
     _, found = chosen.index.search(vectors[:1], 1)
     assert found[0, 0] == np.argmax(vectors @ vectors[0])
 

@@ -13,6 +13,12 @@ FACTS = Facts("Run of <toys>", (("seed", "7"),))
 FOUND = {"recall_at_20": 0.2, "ndcg_at_10": 0.1, "coverage_at_10": 0.5, "gini_at_10": float("nan")}
 
 
+OF_NEW = {
+    "questions": 1_234.0, "ndcg_at_10": 0.25, "ndcg_at_10_low": 0.2, "ndcg_at_10_high": 0.3,
+    "lead": 0.05, "lead_low": -0.01, "lead_high": 0.11,
+}  # fmt: skip
+
+
 def full() -> Journal:
     return Journal(
         metrics={
@@ -23,6 +29,7 @@ def full() -> Journal:
             "ranker_lead": 0.1,
             "ranker_lead_low": 0.05,
             "ranker_lead_high": 0.15,
+            **{f"rank_segment_new_{key}": value for key, value in OF_NEW.items()},
             "churn_14d_auc": 0.81,
             "churn_14d_ece": 0.02,
         },
@@ -42,6 +49,7 @@ def full() -> Journal:
                 "precision": [0.9, 0.2],
             },
         },
+        index=Words("exact: 40 items are <few>", "精确检索：商品少"),
         retrieval={"encoder": FOUND, "rules": FOUND | {"ndcg_at_10": 0.05}},
         segments={"customer_new": {"questions": 60.0, "encoder": 0.12, "rules": 0.04}},
     )
@@ -72,6 +80,12 @@ def test_every_figure_stands_in_its_section_with_its_plots() -> None:
     assert '<tr class="ours"><td>encoder</td><td>0.2000</td><td>0.1000</td>' in page
     assert "<td>customer_new</td><td>60</td><td>0.1200</td><td>0.0400</td>" in page
     assert "leads the best single source by +0.1000 (95 % paired bootstrap interval +0.0500" in page
+    assert (
+        "<tr><td>new</td><td>1,234</td><td>0.2500</td><td>0.2000 – 0.3000</td>"
+        "<td>+0.0500</td><td>-0.0100 – +0.1100</td></tr>"
+    ) in page
+    assert "returning</td>" not in page  # nobody of them was asked about
+    assert "exact: 40 items are &lt;few&gt;<br>精确检索：商品少" in page
     assert "500 questions" in page
     assert "20 ask for an item that arrived later" in page
     assert "Score churn_14d" in page
