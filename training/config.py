@@ -36,6 +36,9 @@ class EncoderConfig:
     repeats: bool = False
     """Learn to name items of the history again, as in anonymous sessions."""
     learning_rate: float = 1e-3
+    cooling_from: int = 0
+    """The last epoch at the full learning rate: then it falls in a straight line, to nearly 0 in
+    the last of `max_epochs`; 0 never lowers it."""
     batch_size: int = 32
     max_epochs: int = 15
     patience: int = 4

@@ -110,6 +110,8 @@ def fit(
         and progress.epoch - progress.best_epoch < config.patience
     ):
         progress.epoch += 1
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(config, progress.epoch)
         draw = team.draw(seed + progress.epoch)
         loss = _epoch(model, optimizer, lessons, warm, shape, draw)
         places = ranks(validation, scorer(mean.model))
@@ -123,6 +125,17 @@ def fit(
         team.kept(checkpoint)
     model.load_state_dict(progress.best)
     return model.eval()
+
+
+def learning_rate(config: EncoderConfig, epoch: int) -> float:
+    """The rate of one epoch, counted from 1: level, then in a straight line towards 0.
+
+    A line beats steps and cosines where the number of epochs is given (Bergsma et al. 2025).
+    """
+    if not 0 < config.cooling_from < epoch:
+        return config.learning_rate
+    left, whole = (config.max_epochs + 1 - end for end in (epoch, config.cooling_from))
+    return config.learning_rate * left / whole
 
 
 def refit(

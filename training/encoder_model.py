@@ -6,6 +6,8 @@ interaction, and item embeddings tied between input and output.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +16,7 @@ from training.encoder_content import ItemContent
 
 # Axes: B customers, T places shown (T <= L, newest last), D dimensions, H heads.
 _KINDS = 5  # 0 pads, 1 to 4 are `Kind`
+_PLACES_AT_ONCE = 1_024  # Their scores with 2,000 negatives are 8 MB.
 
 
 class Block(nn.Module):
@@ -145,11 +148,51 @@ def sampled_softmax_loss(
     uniformly have one probability, so the logQ correction (Yi et al. 2019) is one constant
     for all logits and cancels in the softmax; a negative that is the target is masked.
     """
-    own_N = (hidden_ND * weight[targets_N]).sum(-1)
-    others_NK = hidden_ND @ weight[negatives_K].T
-    column_I = torch.full((len(weight),), -1, device=weight.device)
-    column_I[negatives_K] = torch.arange(len(negatives_K), device=weight.device)
-    column_N = column_I[targets_N]
-    clash = torch.nonzero(column_N >= 0).squeeze(1)
-    others_NK[clash, column_N[clash]] = -1e9
-    return (torch.logaddexp(own_N, torch.logsumexp(others_NK, dim=1)) - own_N).mean()
+    loss: Tensor = _SampledSoftmax.apply(hidden_ND, targets_N, negatives_K, weight)
+    return loss
+
+
+class _SampledSoftmax(torch.autograd.Function):
+    """The loss and its gradients in one pass over pieces that stay in the cache.
+
+    The scores of all places and negatives at once are by far the largest thing in a step (80 MB
+    for 20,000 places and 1,024 negatives); writing them out and reading them back for the gradient
+    takes longer than computing them.
+    """
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, hidden_ND: Tensor, targets_N: Tensor, negatives_K: Tensor, weight: Tensor
+    ) -> Tensor:
+        others_KD = weight[negatives_K]
+        column_I = torch.full((len(weight),), -1, device=weight.device)
+        column_I[negatives_K] = torch.arange(len(negatives_K), device=weight.device)
+        loss = hidden_ND.new_zeros(())
+        of_hidden_ND, of_weight = torch.empty_like(hidden_ND), torch.zeros_like(weight)
+        of_others_KD = torch.zeros_like(others_KD)
+        for start in range(0, len(hidden_ND), _PLACES_AT_ONCE):
+            part = slice(start, start + _PLACES_AT_ONCE)
+            hidden_PD, targets_P = hidden_ND[part], targets_N[part]
+            own_PD = weight[targets_P]
+            own_P = (hidden_PD * own_PD).sum(-1)
+            others_PK = hidden_PD @ others_KD.T
+            column_P = column_I[targets_P]
+            clash = torch.nonzero(column_P >= 0).squeeze(1)
+            others_PK[clash, column_P[clash]] = -1e9
+            whole_P = torch.logaddexp(own_P, torch.logsumexp(others_PK, dim=1))
+            loss += (whole_P - own_P).sum()
+            # From here on probabilities: the gradient of the loss by each score, less 1 for own.
+            others_PK.sub_(whole_P[:, None]).exp_()
+            own_P = torch.expm1(own_P - whole_P)
+            of_hidden_ND[part] = others_PK @ others_KD + own_P[:, None] * own_PD
+            of_others_KD += others_PK.T @ hidden_PD
+            of_weight.index_add_(0, targets_P, own_P[:, None] * hidden_PD)
+        of_weight.index_add_(0, negatives_K, of_others_KD)
+        places = max(len(hidden_ND), 1)
+        ctx.save_for_backward(of_hidden_ND / places, of_weight / places)
+        return loss / places
+
+    @staticmethod
+    def backward(ctx: Any, of_loss: Tensor) -> tuple[Tensor, None, None, Tensor]:  # type: ignore[override]
+        of_hidden_ND, of_weight = ctx.saved_tensors
+        return of_loss * of_hidden_ND, None, None, of_loss * of_weight

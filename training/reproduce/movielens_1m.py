@@ -70,7 +70,7 @@ def run(place: Place, watch: Watch) -> list[Comparison]:
             title="MovieLens-1M, leave-one-out",
             protocol="Each customer's last film is asked for; all 3,416 films that the customer "
             "has not rated compete (full ranking, never sampled negatives); ties count half. The "
-            "simple models learn from all but the last films; ours lacks 512 customers' "
+            "simple models learn from all but the last films; ours lacks 2,000 customers' "
             "second-last films too, by which it stops.",
             statistics=sizes,
             metrics=METRICS,

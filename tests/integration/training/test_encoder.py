@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.unit.training.histories import two_tastes, write
-from training import baselines, encoder, encoder_stage
+from training import baselines, encoder, encoder_model, encoder_stage
 from training.config import EncoderConfig
 from training.datasets import Dataset, read
 from training.encoder_export import export
@@ -22,7 +22,9 @@ from training.recipes import quick
 from training.sequences import questions
 from training.stated import Stated
 
-SHAPE = EncoderConfig(history_length=12, dimension=16, negatives=20, max_epochs=4, patience=4)
+SHAPE = EncoderConfig(
+    history_length=12, dimension=16, negatives=20, cooling_from=2, max_epochs=4, patience=4
+)
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +107,33 @@ def test_the_loss_is_the_softmax_over_the_target_and_the_other_negatives() -> No
     # the negative that is the target does not count against it
     logits = np.exp([2.0, 1.0, 0.5])
     assert float(loss) == pytest.approx(-np.log(logits[0] / logits.sum()), abs=1e-6)
+
+
+def test_the_loss_and_its_gradients_are_those_of_one_plain_softmax(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(encoder_model, "_PLACES_AT_ONCE", 7)  # Three pieces, the last a short one.
+    draw = torch.Generator().manual_seed(4)
+    hidden = torch.randn(17, 5, generator=draw, dtype=torch.float64).requires_grad_()
+    weight = torch.randn(12, 5, generator=draw, dtype=torch.float64).requires_grad_()
+    targets = torch.randint(1, 12, (17,), generator=draw)
+    negatives = torch.tensor([2, 3, 5, 7, 11])
+
+    loss = sampled_softmax_loss(hidden, targets, negatives, weight)
+    (2 * loss).backward()
+    found = hidden.grad, weight.grad
+
+    hidden.grad = weight.grad = None
+    plain = torch.stack(
+        [
+            torch.logsumexp(one @ weight[[own, *(n for n in negatives.tolist() if n != own)]].T, 0)
+            - one @ weight[own]
+            for one, own in zip(hidden, targets.tolist(), strict=True)
+        ]
+    ).mean()
+    (2 * plain).backward()
+    torch.testing.assert_close(loss, plain)
+    torch.testing.assert_close(found, (hidden.grad, weight.grad))
 
 
 def test_it_finds_the_next_item_better_than_popularity_does(shop: Dataset, tmp_path: Path) -> None:

@@ -99,3 +99,12 @@ def test_an_unmet_item_is_found_by_its_category_alone() -> None:
     scores = encoder.query_vectors(model, asked.items_WL, asked.kinds_WL) @ new.T
     right = (scores.argmax(axis=1) == asked.targets_W % 2).mean()
     assert right > 0.9
+
+
+def test_the_learning_rate_stays_level_and_then_falls_in_a_line() -> None:
+    config = EncoderConfig(learning_rate=1.0, cooling_from=3, max_epochs=6)
+
+    rates = [encoder.learning_rate(config, epoch) for epoch in range(1, 7)]
+
+    assert rates == [1.0, 1.0, 1.0, 0.75, 0.5, 0.25]
+    assert encoder.learning_rate(replace(config, cooling_from=0), 6) == 1.0
