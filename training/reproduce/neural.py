@@ -57,9 +57,10 @@ def figures(ranks_Q: npt.NDArray[np.int64]) -> dict[str, float]:
 
 
 def _shape(config: EncoderConfig) -> str:
+    negatives = f"{config.negatives} negatives" if config.negatives else "all items as negatives"
     return (
         f"d {config.dimension}, {config.blocks} block(s), L {config.history_length}, "
-        f"dropout {config.dropout}, {config.negatives} negatives"
+        f"dropout {config.dropout}, {negatives}"
     )
 
 
