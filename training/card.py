@@ -21,6 +21,7 @@ from training.shipped import shipped
 TEMPLATE = shipped("cards/bundle.md")
 BROUGHT_TEMPLATE = shipped("cards/brought.md")
 _SEGMENT = "segment_"
+_ALSO = {"_hit_at_10": "hit rate@10", "_precision_at_10": "precision@10"}
 _OF_SCORE = {  # end of a figure's name -> heading
     "auc": "AUC",
     "recency_auc": "recency alone",
@@ -106,16 +107,24 @@ def _ranking(metrics: Mapping[str, float], used: set[str]) -> str:
         if name.startswith("rank_") and name.endswith(ends)
     }
     orders = {name: value for name, value in found.items() if not name.startswith(_SEGMENT)}
-    used.update(f"rank_{name}{ends}" for name in orders)
+    used.update(f"rank_{name}{end}" for name in orders for end in (ends, *_ALSO))
     moments = metrics.get("ranker_test_questions")
     counted = f"; {moments:.0f} moments" if moments else ""
     return _table(
-        (f"orders the candidates (gains view 1, cart 2, purchase 3{counted})", "NDCG@10"),
+        (
+            f"orders the candidates (gains view 1, cart 2, purchase 3{counted})",
+            "NDCG@10",
+            *_ALSO.values(),
+        ),
         [
-            (name, f"{value:.4f}")
+            (name, f"{value:.4f}", *(_cell(metrics.get(f"rank_{name}{end}")) for end in _ALSO))
             for name, value in sorted(orders.items(), key=lambda pair: -pair[1])
         ],
     )
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _segments(metrics: Mapping[str, float], used: set[str]) -> str:

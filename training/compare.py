@@ -11,7 +11,7 @@ from nearline.contracts.bundle import Manifest
 from training.tracking import Version, lineage_of
 
 _LOWER = re.compile(r"(ece|brier|loss|mae|rmse|_ms|_mb|_hours)$")
-_HIGHER = re.compile(r"(ndcg|recall|precision|auc|_ap$|mrr|lead|coverage|diversity|novelty)")
+_HIGHER = re.compile(r"(ndcg|recall|hit|precision|auc|_ap$|mrr|lead|coverage|diversity|novelty)")
 _NEITHER = re.compile(r"(questions|base_rate|rows|customers|_at_alert_rate$)")
 
 

@@ -35,6 +35,8 @@ class Journal:
     encoder_trial: EncoderTrial | None = None  # the encoder's test, likewise
     retrieval: dict[str, dict[str, float]] = field(default_factory=dict)
     """Of the encoder and each simple model by name: accuracy, coverage, diversity, novelty."""
+    ranking: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Of each order of the ranker's candidates by name: coverage, diversity, novelty."""
     segments: dict[str, dict[str, float]] = field(default_factory=dict)
     """By group of questions: how many, and NDCG@10 of the encoder and the best simple model."""
     report_html: str = ""  # the run's report for the browser; empty when none was made

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nearline import served_files
 from nearline.say import Words, say
 from nearline.transforms.buckets import HOUR_US
@@ -18,6 +20,7 @@ from training.config import TrainingConfig
 from training.datasets import Dataset, Split
 from training.encoder_model import Encoder
 from training.encoder_stage import Encoders
+from training.evaluation import beyond
 from training.journal import Journal, Watch, quantile
 from training.label_points import Point, points
 from training.leaks import check_candidates, check_labels
@@ -103,22 +106,32 @@ def learn(
     test = ask(moments, dataset, retriever, states)
     _check(test, dataset, parts.validate_until_us)
     journal.metrics["ranker_train_questions"] = float(len(teach))
-    journal.metrics["ranker_test_questions"] = float(len(test))
     if test:
-        rows = rows_of(test, states)
-        journal.trial = Trial.of(train, validation, rows, test)
-        verdict = ranker_trial.judge(test, ranker.scores(booster, rows), rows, seed)
-        journal.metrics |= {f"rank_{name}_ndcg_at_10": v for name, v in verdict.ndcg.items()}
-        names = ("ranker_lead", "ranker_lead_low", "ranker_lead_high")
-        journal.metrics |= dict(zip(names, verdict.lead, strict=True))
-        for name, figures in ranker_trial.by_segment(test, verdict, seed).items():
-            journal.metrics |= {f"rank_segment_{name}_{key}": v for key, v in figures.items()}
+        exam = ranker_trial.Exam.of(rows_of(test, states), test)
+        journal.trial = Trial(train, validation, exam)
+        verdict = ranker_trial.judge(exam, ranker.scores(booster, exam.rows), seed)
+        journal.metrics |= ranker_trial.figures(exam, verdict, seed)
+        journal.ranking = _beyond(test, verdict, dataset, parts.validate_until_us)
         best = f"{verdict.best_source} {verdict.ndcg[verdict.best_source]:.4f}"
         watch.step(
             note=f"NDCG@10 {verdict.ndcg['ranker']:.4f}, "
             + say(f"best source {best}", f"最佳来源 {best}")
         )
     return booster
+
+
+def _beyond(
+    asked: Sequence[Question], verdict: ranker_trial.Verdict, dataset: Dataset, until_us: int
+) -> dict[str, dict[str, float]]:
+    """Of each order what accuracy does not see, as an encoder is judged; see `beyond.figures`."""
+    past = dataset.interactions.until(until_us)
+    counts_I = np.bincount(past.item, minlength=len(dataset.items))
+    items = [one.item_index for question in asked for one in question.candidates]
+    item_R = np.array([*items, -1], np.int64)  # An empty place takes the last.
+    return {
+        name: beyond.figures(item_R[rows_QK], counts_I, dataset.categories)
+        for name, rows_QK in verdict.shown.items()
+    }
 
 
 def _note_exposures(

@@ -143,20 +143,6 @@ def rows_of(
     )
 
 
-def ordered_gains(
-    questions: Sequence[Question], order_of: Callable[[int, Question], Sequence[int]], places: int
-) -> Floats:
-    """(Q, K): the gains at the first places when each question's candidates stand in an order.
-
-    `order_of(number, question)` names candidates by their place; those left out are not shown.
-    """
-    gains_QK = np.zeros((len(questions), places))
-    for number, question in enumerate(questions):
-        shown = question.gains[np.array(order_of(number, question)[:places], np.int64)]
-        gains_QK[number, : len(shown)] = shown
-    return gains_QK
-
-
 def ideal_gains(questions: Sequence[Question], places: int) -> Floats:
     """(Q, K): the gains of each question's targets, largest first, padded with 0."""
     ideal_QK = np.zeros((len(questions), places))

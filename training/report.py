@@ -72,8 +72,10 @@ def _ranking(metrics: Mapping[str, float]) -> Table:
     table = Table()
     table.add_column(say("orders the candidates", "候选排序"))
     table.add_column("NDCG@10")
+    table.add_column(say("hit rate@10", "命中率@10"))
     for name in ("ranker", "retrieval", *SOURCES):
-        table.add_row(name, f"{metrics[f'rank_{name}_ndcg_at_10']:.4f}")
+        ndcg, hit = metrics[f"rank_{name}_ndcg_at_10"], metrics[f"rank_{name}_hit_at_10"]
+        table.add_row(name, f"{ndcg:.4f}", f"{hit:.4f}")
     return table
 
 

@@ -137,7 +137,7 @@ class Desk:
         with tempfile.TemporaryDirectory(prefix="nearline-bring-") as folder:
             parent = self._parent(base, Path(folder))
             made = parts.with_ranker(
-                parent, model, features, form, trial, by, self._clock.now_us(), _SEED
+                parent, model, features, form, trial.exam, by, self._clock.now_us(), _SEED
             )
             journal = Journal(metrics=made.manifest.metrics, trial=trial)
             journal.encoder_trial = self._encoder_trial(base)

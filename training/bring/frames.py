@@ -53,7 +53,7 @@ class RankingFrame:
 
     def ndcg(self, scores_R: npt.NDArray[np.float32]) -> float:
         """Mean NDCG@10 of the test's questions when their rows are ordered by these scores."""
-        return float(self.trial.ndcg(scores_R).mean())
+        return float(self.trial.exam.ndcg(self.trial.exam.by_scores(scores_R)).mean())
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def ranking_frame(trial: Trial, points: int | None, seed: int) -> RankingFrame:
         list(RANKER_FEATURES),
         _some(_part(trial.train), points, seed),
         _part(trial.validation),
-        _part(trial.test),
+        _part(trial.exam.rows),
         trial,
     )
 

@@ -27,17 +27,16 @@ from nearline.contracts.bundle import (
     RankerFormat,
     RankerSpec,
 )
-from nearline.transforms.ranking import RANKER_FEATURES, SOURCES
-from training import card
+from nearline.transforms.ranking import RANKER_FEATURES
+from training import card, ranker_trial
 from training.bring import graphs, reading
 from training.bring.refusal import Refused
 from training.bundle import code_version
 from training.encoder_trial import EncoderTrial
 from training.metrics import paired_bootstrap, single_ndcg, single_target
-from training.trial import Trial
+from training.ranker_trial import Exam
 
 # Axes: Q questions, R rows, I items, D dimensions.
-Floats = npt.NDArray[np.float64]
 FloatID = npt.NDArray[np.float32]
 # How the names of figures begin that speak of a ranker, of how it learnt, of what it replaced.
 _OF_RANKER = ("rank_", "ranker_", "brought_", "exposed_", "examined_", "logged_")
@@ -77,7 +76,7 @@ def with_ranker(
     model: Any,
     features: Sequence[str] | None,
     form: str | None,
-    trial: Trial,
+    exam: Exam,
     by: str,
     now_us: int,
     seed: int,
@@ -89,16 +88,17 @@ def with_ranker(
     spec = _ranker_file(model, features, form, folder)
     manifest = msgspec.structs.replace(parent.manifest, ranker=spec)
     probe = _tried(folder, manifest)
-    own_Q, problem = _judged(folder, spec, trial)
-    if problem:
+    scores_R = _scores(folder, spec, exam)
+    if problem := _useless(scores_R):
         raise Refused(problem)
+    verdict = ranker_trial.judge(exam, scores_R, seed)
+    own_Q, rival_Q = verdict.each["ranker"], verdict.each["retrieval"]
     before = parent.manifest.ranker
-    held_Q = _judged(parent.folder, before, trial)[0] if before else None
-    retrieval_Q = trial.ndcg_of_retrieval()
-    rival_Q = retrieval_Q if held_Q is None else held_Q
+    if before is not None and not _useless(held_R := _scores(parent.folder, before, exam)):
+        rival_Q = exam.ndcg(exam.by_scores(held_R))
     lead = paired_bootstrap(own_Q, rival_Q, seed)
     metrics = _without(parent.manifest.metrics, *_OF_RANKER)
-    metrics |= _ranker_figures(own_Q, retrieval_Q, trial, seed) | _named("brought_lead", lead)
+    metrics |= ranker_trial.figures(exam, verdict, seed) | _named("brought_lead", lead)
     kept = _sealed(folder, parent, manifest, metrics, f"{by}: ranker", now_us)
     return Made(folder, kept, float(own_Q.mean()), float(rival_Q.mean()), lead, probe)
 
@@ -240,38 +240,18 @@ def _tried(folder: Path, manifest: Manifest) -> Probe:
     return probe
 
 
-def _judged(folder: Path, spec: RankerSpec, trial: Trial) -> tuple[Floats, str]:
-    """NDCG@10 of each test question, and why its scores cannot be used, or nothing."""
-    scores_R = rankers.read(folder, spec).scores(trial.test.features_RF)
+def _scores(folder: Path, spec: RankerSpec, exam: Exam) -> npt.NDArray[np.float32]:
+    return rankers.read(folder, spec).scores(exam.rows.features_RF)
+
+
+def _useless(scores_R: npt.NDArray[np.float32]) -> str:
+    """Why nothing can be ordered by such scores; empty where it can."""
     bad = int((~np.isfinite(scores_R)).sum())
     if bad:
-        return np.zeros(0), (
-            f"its scores are no numbers for {bad:,} of {len(scores_R):,} rows of the test"
-        )
+        return f"its scores are no numbers for {bad:,} of {len(scores_R):,} rows of the test"
     if len(scores_R) and (scores_R == scores_R[0]).all():
-        return np.zeros(0), "it gives every row of the test the same score"
-    return trial.ndcg(scores_R), ""
-
-
-def _ranker_figures(
-    own_Q: Floats, retrieval_Q: Floats, trial: Trial, seed: int
-) -> dict[str, float]:
-    """What `nearline train` measures of a ranker, under the same names."""
-    of_source = {source: trial.ndcg_of_source(source) for source in SOURCES}
-    best = max(SOURCES, key=lambda source: float(of_source[source].mean()))
-    each = {"ranker": own_Q, "retrieval": retrieval_Q, **of_source}
-    segments: dict[str, float] = {}
-    for name, inside_Q in trial.segments.items():
-        if inside_Q.any():
-            mean, low, high = paired_bootstrap(own_Q[inside_Q], np.zeros(inside_Q.sum()), seed)
-            starts = f"rank_segment_{name}_ndcg_at_10"
-            segments |= {starts: mean, f"{starts}_low": low, f"{starts}_high": high}
-    return (
-        segments
-        | {f"rank_{name}_ndcg_at_10": float(values.mean()) for name, values in each.items()}
-        | _named("ranker_lead", paired_bootstrap(own_Q, of_source[best], seed))
-        | {"ranker_test_questions": float(trial.questions)}
-    )
+        return "it gives every row of the test the same score"
+    return ""
 
 
 def _named(name: str, lead: tuple[float, float, float]) -> dict[str, float]:

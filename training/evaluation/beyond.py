@@ -10,9 +10,23 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-# Axes: Q questions, K places in the list, I items, D dimensions.
+# Axes: Q questions, K places in the list, I items.
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+
+
+def figures(lists_QK: Ints, counts_I: Ints, categories: Sequence[str]) -> dict[str, float]:
+    """All of these of some lists of ten, averaged over the lists where they are defined.
+
+    `counts_I` says how often each item had been met before.
+    """
+    return {
+        "coverage_at_10": coverage(lists_QK, len(counts_I)),
+        "diversity_at_10": _mean(diversity(lists_QK, categories)),
+        "novelty_at_10": _mean(novelty(lists_QK, counts_I)),
+        "gini_at_10": gini(lists_QK, len(counts_I)),
+        "popular_share_at_10": popular_share(lists_QK, counts_I),
+    }
 
 
 def coverage(lists_QK: Ints, items: int) -> float:
@@ -20,7 +34,7 @@ def coverage(lists_QK: Ints, items: int) -> float:
     return len(np.unique(lists_QK[lists_QK >= 0])) / items if items else float("nan")
 
 
-def diversity_by_category(lists_QK: Ints, categories: Sequence[str]) -> Floats:
+def diversity(lists_QK: Ints, categories: Sequence[str]) -> Floats:
     """Share of each list's pairs of items that differ in category (Ziegler et al. 2005).
 
     An unknown category ("") is one of its own, and two of them are alike. NaN for lists with
@@ -29,17 +43,6 @@ def diversity_by_category(lists_QK: Ints, categories: Sequence[str]) -> Floats:
     _, number_I = np.unique(np.asarray(categories), return_inverse=True)
     numbers_QK = number_I[np.maximum(lists_QK, 0)]
     return _of_pairs(lists_QK, numbers_QK[:, :, None] != numbers_QK[:, None, :])
-
-
-def diversity_by_vector(lists_QK: Ints, vectors_ID: npt.NDArray[np.float32]) -> Floats:
-    """Mean of 1 - cosine over each list's pairs of items, in [0, 2].
-
-    A vector of zeros is at distance 1 from all. NaN for lists with fewer than two items.
-    """
-    norm_I1 = np.linalg.norm(vectors_ID, axis=1, keepdims=True)
-    unit_ID = vectors_ID / np.where(norm_I1 > 0, norm_I1, 1.0)
-    unit_QKD = unit_ID[np.maximum(lists_QK, 0)]
-    return _of_pairs(lists_QK, 1.0 - unit_QKD @ unit_QKD.transpose(0, 2, 1))
 
 
 def novelty(lists_QK: Ints, counts_I: Ints) -> Floats:
@@ -82,6 +85,11 @@ def popular_share(lists_QK: Ints, counts_I: Ints, top: float = 0.1) -> float:
         return float("nan")
     best = np.argsort(-counts_I, kind="stable")[: max(1, round(top * len(counts_I)))]
     return float(np.isin(held, best).mean())
+
+
+def _mean(values_Q: Floats) -> float:
+    known = values_Q[~np.isnan(values_Q)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def _of_pairs(lists_QK: Ints, values_QKK: npt.NDArray[np.generic]) -> Floats:

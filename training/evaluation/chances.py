@@ -28,19 +28,6 @@ def expected_calibration_error(labels: Floats, chances: Floats, bins: int = 10) 
     return float(np.abs(stated_B - seen_B)[sizes_B > 0].sum() / len(labels))
 
 
-def reliability(labels: Floats, chances: Floats, bins: int = 10) -> tuple[Floats, Floats]:
-    """(mean chance stated, share that came true) of each bin that has rows, low to high.
-
-    Bins as in `expected_calibration_error`.
-    """
-    place = np.minimum((chances * bins).astype(np.int64), bins - 1)
-    sizes_B = np.bincount(place, minlength=bins)
-    filled = sizes_B > 0
-    stated_B = np.bincount(place, weights=chances, minlength=bins)[filled] / sizes_B[filled]
-    seen_B = np.bincount(place, weights=labels, minlength=bins)[filled] / sizes_B[filled]
-    return stated_B, seen_B
-
-
 def at_alert_rate(labels: Floats, scores: Floats, rate: float) -> tuple[float, float]:
     """(recall, precision) when the highest-scored `rate` of all rows is warned about.
 

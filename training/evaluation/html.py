@@ -27,6 +27,12 @@ _BEYOND = (  # figure -> heading
     ("popular_share_at_10", "top tenth's share 热门占比"),
     ("cold_recall_at_20", "cold recall@20 冷门召回"),
 )
+_ORDERS = (
+    ("ndcg_at_10", "NDCG@10"),
+    ("hit_at_10", "hit rate@10 命中率"),
+    ("precision_at_10", "precision@10 精确率"),
+    *_BEYOND[2:-1],
+)
 _SCORES = (
     ("auc", "AUC"),
     ("recency_auc", "AUC, recency alone 仅最近活跃"),
@@ -85,7 +91,7 @@ def render(head: Facts, journal: Journal) -> str:
     sections = [
         _retrieval(journal),
         _segments(journal.segments),
-        _ranking(metrics),
+        _ranking(metrics, journal.ranking),
         _curve(journal.curve),
         *(_score(name, metrics, journal.curves) for name in _scores(metrics)),
         _index(journal.index),
@@ -149,14 +155,13 @@ def _segments(segments: Mapping[str, Mapping[str, float]]) -> str:
     )
 
 
-def _ranking(metrics: Mapping[str, float]) -> str:
+def _ranking(metrics: Mapping[str, float], beyond: Mapping[str, Mapping[str, float]]) -> str:
     if "rank_ranker_ndcg_at_10" not in metrics:
         return ""
-    orders = {
-        name: metrics[f"rank_{name}_ndcg_at_10"]
-        for name in ("ranker", "retrieval", *SOURCES)
-        if f"rank_{name}_ndcg_at_10" in metrics
-    }
+    names = [
+        name for name in ("ranker", "retrieval", *SOURCES) if f"rank_{name}_ndcg_at_10" in metrics
+    ]
+    orders = {name: metrics[f"rank_{name}_ndcg_at_10"] for name in names}
     mean, low, high = (metrics[f"ranker_lead{end}"] for end in ("", "_low", "_high"))
     return (
         "<h2>Orders the candidates 候选排序</h2>"
@@ -165,6 +170,23 @@ def _ranking(metrics: Mapping[str, float]) -> str:
         f"{high:+.4f}). 排序模型相对最佳单一来源的提升及 95 % 区间。</p>"
         + plots.bars(orders, "ranker", "NDCG@10")
         + plots.lead(mean, low, high, "lead over the best source, NDCG@10")
+        + _table(
+            ("order 排序", *(heading for _, heading in _ORDERS)),
+            (
+                (
+                    name,
+                    *(
+                        _shown(metrics.get(f"rank_{name}_{key}", beyond.get(name, {}).get(key)))
+                        for key, _ in _ORDERS
+                    ),
+                )
+                for name in names
+            ),
+            ours="ranker",
+        )
+        + '<p class="small">Of the ten items shown: the hit rate is the share of lists in which '
+        "something met stood, precision the share of places that held it; the others are as "
+        "above. 命中率：列表中有后续行为的比例；精确率：位置中有后续行为的比例。</p>"
         + _ranking_segments(metrics)
     )
 

@@ -57,29 +57,6 @@ def hit_at_k(gains_QK: Floats, targets_Q: Ints, k: int) -> Floats:
     return _asked(np.where(found_Q, 1.0, 0.0), targets_Q)
 
 
-def reciprocal_rank_at_k(gains_QK: Floats, targets_Q: Ints, k: int) -> Floats:
-    """1 / place of the first target within k places, 0 without one (MRR is the mean).
-
-    NaN where a question has no target (Voorhees 1999).
-    """
-    hits_QK = gains_QK[:, :k] > 0
-    if not hits_QK.shape[1]:
-        return _asked(np.zeros(len(gains_QK)), targets_Q)
-    return _asked(np.where(hits_QK.any(axis=1), 1.0 / (hits_QK.argmax(axis=1) + 1), 0.0), targets_Q)
-
-
-def average_precision_at_k(gains_QK: Floats, targets_Q: Ints, k: int) -> Floats:
-    """Precision at the place of each target found within k, summed, over all targets.
-
-    MAP@k is the mean. As in trec_eval's map_cut the divisor is the number of targets, not cut
-    to k: more than k targets cannot reach 1. NaN where a question has no target.
-    """
-    hits_QK = gains_QK[:, :k] > 0
-    places_K = np.arange(1, hits_QK.shape[1] + 1)
-    precision_QK = np.cumsum(hits_QK, axis=1) / places_K
-    return _asked((precision_QK * hits_QK).sum(axis=1) / np.maximum(targets_Q, 1), targets_Q)
-
-
 def first_places(scores_QI: npt.NDArray[np.float32], k: int) -> Ints:
     """(Q, K): the k best item rows of each question, -1 where fewer compete.
 

@@ -132,11 +132,7 @@ def _counts(asked: Asked) -> Ints:
 def _figures(asked: Asked, places_Q: Ints, lists_QK: Ints, counts_I: Ints) -> dict[str, float]:
     cold_Q = counts_I[asked.questions.targets_W] <= COLD_MEETINGS
     return {
-        "coverage_at_10": beyond.coverage(lists_QK, len(counts_I)),
-        "diversity_at_10": _mean(beyond.diversity_by_category(lists_QK, asked.dataset.categories)),
-        "novelty_at_10": _mean(beyond.novelty(lists_QK, counts_I)),
-        "gini_at_10": beyond.gini(lists_QK, len(counts_I)),
-        "popular_share_at_10": beyond.popular_share(lists_QK, counts_I),
+        **beyond.figures(lists_QK, counts_I, asked.dataset.categories),
         "cold_recall_at_20": single_target(places_Q[cold_Q], 20)[0],
     }
 
@@ -156,8 +152,3 @@ def _segments(asked: Asked, places: dict[str, Ints], counts_I: Ints) -> dict[str
             row = found.setdefault(name, {"questions": float(segment.questions)})
             row[model] = segment.value
     return found
-
-
-def _mean(values_Q: npt.NDArray[np.float64]) -> float:
-    known = values_Q[~np.isnan(values_Q)]
-    return float(known.mean()) if len(known) else float("nan")

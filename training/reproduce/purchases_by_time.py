@@ -61,10 +61,10 @@ def run(place: Place, watch: Watch) -> Comparison:
     )
     retriever = ranker_stage.retriever_at(encoders.judged, dataset, parts.validate_until_us, config)
     asked = ask(moments, dataset, retriever, states)
-    rows = rows_of(asked, states)
-    verdict = ranker_trial.judge(asked, ranker.scores(booster, rows), rows, config.seed)
+    exam = ranker_trial.Exam.of(rows_of(asked, states), asked)
+    verdict = ranker_trial.judge(exam, ranker.scores(booster, exam.rows), config.seed)
     lead = dict(zip(("lead", "lead_low", "lead_high"), verdict.lead, strict=True))
-    segments = ranker_trial.by_segment(asked, verdict, config.seed)
+    segments = ranker_trial.by_segment(exam, verdict, config.seed)
     return Comparison(
         title="RetailRocket, purchases by time (the product's own pipeline)",
         protocol=(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from training.metrics import at_alert_rate, expected_calibration_error
+from training.metrics import at_alert_rate, brier, expected_calibration_error
 
 # Axes: R rows, B bins, A alert rates.
 Floats = npt.NDArray[np.float64]
@@ -32,7 +32,7 @@ def figures(labels_R: Floats, chances_R: Floats, alert_rate: float) -> dict[str,
         "ap": float(average_precision_score(labels_R, chances_R)),
         "ece": expected_calibration_error(labels_R, chances_R),
         "ece_by_chance": ece_by_chance(chances_R),
-        "brier": float(((chances_R - labels_R) ** 2).mean()),
+        "brier": brier(labels_R, chances_R),
         "recall_at_alert": recall,
         "precision_at_alert": precision,
         "base_rate": float(labels_R.mean()),

@@ -145,6 +145,11 @@ def test_without_logged_lists_the_ranker_learns_and_says_what_was_left_out(tmp_p
         journal.metrics[f"rank_segment_returning_ndcg_at_10_{end}"] for end in ("low", "high")
     )
     assert low < journal.metrics["rank_segment_returning_ndcg_at_10"] < high
+    assert 0 < journal.ranking["ranker"]["coverage_at_10"] <= 1
+    # What is popular is one list for both tastes; the ranker keeps to the customer's own.
+    ours, popular = journal.ranking["ranker"], journal.ranking["popular"]
+    assert ours["diversity_at_10"] < popular["diversity_at_10"] < 1
+    assert ours["gini_at_10"] < popular["gini_at_10"]
 
 
 def answered_live(folder: Path, events: list[Event]) -> int:
@@ -232,7 +237,7 @@ def test_missing_prices_and_categories_leave_holes_and_a_ranker(tmp_path: Path) 
 
     assert booster is not None
     assert journal.trial is not None
-    price = journal.trial.test.features_RF[:, RANKER_FEATURES.index("item_price_cents")]
+    price = journal.trial.exam.rows.features_RF[:, RANKER_FEATURES.index("item_price_cents")]
     assert np.isnan(price).all()
     assert "rank_ranker_ndcg_at_10" in journal.metrics
 

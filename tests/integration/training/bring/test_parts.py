@@ -19,7 +19,7 @@ from nearline.contracts.bundle import CONTENT, RankerFormat, RankerSpec, verify
 from nearline.transforms.ranking import RANKER_FEATURES
 from serving.bundles import load
 from tests.unit.court.tiny_bundle import tiny
-from tests.unit.training.bring.made import encoder_trial, lightgbm_of, onnx_encoder, rows, trial
+from tests.unit.training.bring.made import encoder_trial, lightgbm_of, onnx_encoder, trial
 from training.bring import Refused, parts
 from training.bring.parts import Made, Parent
 
@@ -35,7 +35,9 @@ def parent(tmp_path: Path) -> Parent:
 
 
 def bring(parent: Parent, model: Any, features: list[str] | None = FEATURES) -> Made:
-    return parts.with_ranker(parent, model, features, None, TRIAL, "ann", 1_795_000_000_000_000, 1)
+    return parts.with_ranker(
+        parent, model, features, None, TRIAL.exam, "ann", 1_795_000_000_000_000, 1
+    )
 
 
 def of_xgboost() -> Any:
@@ -98,7 +100,7 @@ def test_a_ranker_of_each_form_is_taken_judged_and_served(
     assert figures["brought_lead_low"] == pytest.approx(made.lead[1])
     served = load(made.folder, "8")  # as serving does, without a change there
     assert served.ranker is not None
-    assert len(served.ranker.scores(TRIAL.test.features_RF)) == len(TRIAL.test.gains_R)
+    assert len(served.ranker.scores(TRIAL.exam.rows.features_RF)) == len(TRIAL.exam.rows.gains_R)
     assert "ann: ranker" in (made.folder / "card.md").read_text()
     assert verify(parent.folder, "7") == parent.manifest  # The champion's files are untouched.
 
@@ -247,10 +249,10 @@ def test_lessons_can_be_fewer_and_questions_stay_whole() -> None:
     assert frame.features == list(RANKER_FEATURES)
     assert frame.train.sizes_Q.tolist() == [12] * 30
     assert frame.train.only(FEATURES).features_RF.shape == (360, 3)
-    assert len(frame.test.gains_R) == len(TRIAL.test.gains_R)
-    best = frame.ndcg(TRIAL.test.gains_R.astype(np.float32))
+    assert len(frame.test.gains_R) == len(TRIAL.exam.rows.gains_R)
+    best = frame.ndcg(TRIAL.exam.rows.gains_R.astype(np.float32))
     assert best == pytest.approx(1.0)
-    assert frame.ndcg(-TRIAL.test.gains_R.astype(np.float32)) < best
+    assert frame.ndcg(-TRIAL.exam.rows.gains_R.astype(np.float32)) < best
 
 
 def test_a_trial_is_kept_whole(tmp_path: Path) -> None:
@@ -259,12 +261,15 @@ def test_a_trial_is_kept_whole(tmp_path: Path) -> None:
 
     TRIAL.save(tmp_path / "trial")
     kept = trials.load(tmp_path / "trial")
-    for part in ("train", "validation", "test"):
-        mine, theirs = getattr(TRIAL, part), getattr(kept, part)
+    for mine, theirs in (
+        (TRIAL.train, kept.train),
+        (TRIAL.validation, kept.validation),
+        (TRIAL.exam.rows, kept.exam.rows),
+    ):
         np.testing.assert_array_equal(mine.features_RF, theirs.features_RF)
         np.testing.assert_array_equal(mine.question_R, theirs.question_R)
-    np.testing.assert_array_equal(kept.ideal_QK, TRIAL.ideal_QK)
-    np.testing.assert_array_equal(kept.segments["new"], TRIAL.segments["new"])
+    np.testing.assert_array_equal(kept.exam.ideal_QK, TRIAL.exam.ideal_QK)
+    np.testing.assert_array_equal(kept.exam.segments["new"], TRIAL.exam.segments["new"])
 
     asked = encoder_trial(20, 5)
     asked.save(tmp_path / "trial")
@@ -274,17 +279,3 @@ def test_a_trial_is_kept_whole(tmp_path: Path) -> None:
         one.tolist() for one in asked.questions.seen
     ]
     assert again.learnt_until_us == 1_000
-
-
-def test_a_source_is_judged_by_what_it_named_in_its_own_order() -> None:
-    """Two candidates: gains 1 and 3; the source names only the first."""
-    test = rows(1, 5)
-    features = np.full((2, len(RANKER_FEATURES)), np.nan, np.float32)
-    features[0, RANKER_FEATURES.index("popular_rank")] = 1.0
-    one = type(test)(features, np.array([1, 3]), np.array([0, 0]))
-    asked = type(TRIAL)(test, test, one, np.array([[3.0, 1.0]]))
-
-    best = 3.0 + 1.0 / np.log2(3)
-    assert asked.ndcg_of_source("popular").tolist() == pytest.approx([1.0 / best])
-    assert asked.ndcg_of_retrieval().tolist() == pytest.approx([(1.0 + 3.0 / np.log2(3)) / best])
-    assert asked.ndcg(np.array([0.0, 1.0], np.float32)).tolist() == pytest.approx([1.0])

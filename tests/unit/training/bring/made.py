@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from nearline.transforms.ranking import RANKER_FEATURES
 from training.encoder_trial import EncoderTrial
+from training.ranker_trial import Exam
 from training.ranking_rows import Rows
 from training.sequences import Questions
 from training.trial import Trial
@@ -37,7 +38,8 @@ def trial(questions: int = 60) -> Trial:
     ideal = np.zeros((questions, 10))
     ideal[:, : min(10, ROWS)] = best[:, :10]
     half = np.arange(questions) < questions // 2
-    return Trial(rows(120, 1), rows(40, 2), test, ideal, {"new": half, "returning": ~half})
+    exam = Exam(test, ideal, {"new": half, "returning": ~half})
+    return Trial(rows(120, 1), rows(40, 2), exam)
 
 
 def encoder_trial(items: int, length: int, questions: int = 50) -> EncoderTrial:

@@ -7,13 +7,12 @@ import pytest
 
 from training.evaluation.beyond import (
     coverage,
-    diversity_by_category,
-    diversity_by_vector,
+    diversity,
     gini,
     novelty,
     popular_share,
 )
-from training.evaluation.chances import brier, reliability
+from training.evaluation.chances import brier
 from training.evaluation.segments import Segment, by_segment, of_questions
 from training.sequences import Questions
 
@@ -25,17 +24,11 @@ def test_coverage_counts_items_shown_at_least_once() -> None:
     assert np.isnan(coverage(LISTS[3:], 0))
 
 
-def test_diversity_by_category_is_the_share_of_unlike_pairs() -> None:
-    found = diversity_by_category(LISTS, ["tea", "tea", "cup"])
+def test_diversity_is_the_share_of_unlike_pairs() -> None:
+    found = diversity(LISTS, ["tea", "tea", "cup"])
 
     assert found[:2].tolist() == pytest.approx([2 / 3, 0.0])
     assert np.isnan(found[2:]).all()  # one item or none makes no pair
-
-
-def test_diversity_by_vector_is_the_mean_distance_of_pairs() -> None:
-    vectors = np.array([[1, 0], [0, 2], [-3, 0]], np.float32)  # 90, 180 and 90 degrees apart
-
-    assert diversity_by_vector(LISTS, vectors)[:2].tolist() == pytest.approx([(1 + 2 + 1) / 3, 1.0])
 
 
 def test_novelty_is_the_mean_information_in_bits() -> None:
@@ -64,13 +57,10 @@ def test_the_share_of_the_popular_counts_places_not_items() -> None:
     assert np.isnan(popular_share(LISTS[3:], counts))
 
 
-def test_brier_and_reliability_by_hand() -> None:
+def test_brier_by_hand() -> None:
     labels, chances = np.array([1.0, 0.0, 1.0]), np.array([0.8, 0.85, 0.1])
 
     assert brier(labels, chances) == pytest.approx((0.04 + 0.7225 + 0.81) / 3)
-    stated, seen = reliability(labels, chances)
-    assert stated.tolist() == pytest.approx([0.1, 0.825])
-    assert seen.tolist() == [1.0, 0.5]
     assert np.isnan(brier(np.zeros(0), np.zeros(0)))
 
 

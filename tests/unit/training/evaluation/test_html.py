@@ -25,6 +25,8 @@ def full() -> Journal:
             "test_questions": 500.0,
             "test_questions_of_new_items": 20.0,
             "rank_ranker_ndcg_at_10": 0.3,
+            "rank_ranker_hit_at_10": 0.6,
+            "rank_ranker_precision_at_10": 0.08,
             "rank_retrieval_ndcg_at_10": 0.2,
             "ranker_lead": 0.1,
             "ranker_lead_low": 0.05,
@@ -50,6 +52,7 @@ def full() -> Journal:
             },
         },
         index=Words("exact: 40 items are <few>", "精确检索：商品少"),
+        ranking={"ranker": {"coverage_at_10": 0.4, "diversity_at_10": 0.7, "gini_at_10": 0.9}},
         retrieval={"encoder": FOUND, "rules": FOUND | {"ndcg_at_10": 0.05}},
         segments={"customer_new": {"questions": 60.0, "encoder": 0.12, "rules": 0.04}},
     )
@@ -86,6 +89,10 @@ def test_every_figure_stands_in_its_section_with_its_plots() -> None:
     ) in page
     assert "returning</td>" not in page  # nobody of them was asked about
     assert "exact: 40 items are &lt;few&gt;<br>精确检索：商品少" in page
+    assert (
+        '<tr class="ours"><td>ranker</td><td>0.3000</td><td>0.6000</td><td>0.0800</td>'
+        "<td>0.4000</td><td>0.7000</td><td>–</td><td>0.9000</td><td>–</td></tr>"
+    ) in page
     assert "500 questions" in page
     assert "20 ask for an item that arrived later" in page
     assert "Score churn_14d" in page

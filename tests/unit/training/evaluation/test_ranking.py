@@ -7,30 +7,19 @@ import math
 import numpy as np
 import pytest
 
-from training.evaluation.ranking import (
-    average_precision_at_k,
-    first_places,
-    hit_at_k,
-    precision_at_k,
-    reciprocal_rank_at_k,
-)
+from training.evaluation.ranking import first_places, hit_at_k, precision_at_k
 
 GAINS = np.array([[0.0, 2.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]])
 TARGETS = np.array([3, 0])
 
 
-def test_precision_hit_reciprocal_rank_and_average_precision_by_hand() -> None:
+def test_precision_and_hit_by_hand() -> None:
     assert precision_at_k(GAINS, TARGETS, 4)[0] == 2 / 4
     assert hit_at_k(GAINS, TARGETS, 1)[0] == 0
     assert hit_at_k(GAINS, TARGETS, 2)[0] == 1
-    assert reciprocal_rank_at_k(GAINS, TARGETS, 4)[0] == 1 / 2
-    assert reciprocal_rank_at_k(GAINS, TARGETS, 1)[0] == 0
-    assert average_precision_at_k(GAINS, TARGETS, 4)[0] == pytest.approx((1 / 2 + 2 / 4) / 3)
 
 
-@pytest.mark.parametrize(
-    "metric", [precision_at_k, hit_at_k, reciprocal_rank_at_k, average_precision_at_k]
-)
+@pytest.mark.parametrize("metric", [precision_at_k, hit_at_k])
 def test_a_question_without_target_has_no_figure(metric: object) -> None:
     assert callable(metric)
     assert math.isnan(metric(GAINS, TARGETS, 4)[1])
@@ -39,7 +28,7 @@ def test_a_question_without_target_has_no_figure(metric: object) -> None:
 def test_an_empty_list_finds_nothing() -> None:
     empty, one = np.zeros((1, 0)), np.array([1])
 
-    for metric in (precision_at_k, hit_at_k, reciprocal_rank_at_k, average_precision_at_k):
+    for metric in (precision_at_k, hit_at_k):
         assert metric(empty, one, 5).tolist() == [0.0]
 
 
