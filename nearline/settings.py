@@ -46,7 +46,7 @@ class Settings:
     served_days: float = 30.0
     """How long they are kept."""
     ray_address: str = ""
-    """A Ray cluster that trains (auto, host:port, ray://host:10001, local); empty trains here."""
+    """A Ray cluster that trains (auto, host:port or local); empty trains here."""
     log_retention_days: float = 7.0
     """How long the log keeps events that history holds already."""
 

@@ -14,10 +14,10 @@ ray_option = click.option(
     default="",
     metavar="ADDRESS",
     help=say(
-        "Build features and teach the encoder on this Ray cluster: auto, host:port, "
-        "ray://host:10001, or local. Default: NEARLINE_RAY_ADDRESS, else this machine.",
-        "在 Ray 集群上构建特征与训练编码器：auto、host:port、ray://host:10001 或 local。"
-        "默认 NEARLINE_RAY_ADDRESS，否则本机。",
+        "Build features and teach the encoder on the Ray cluster of this machine: auto, "
+        "host:port, or local. Default: NEARLINE_RAY_ADDRESS, else without Ray.",
+        "在本机所属的 Ray 集群上构建特征与训练编码器：auto、host:port 或 local。"
+        "默认 NEARLINE_RAY_ADDRESS，否则不用 Ray。",
     ),
 )
 
@@ -69,12 +69,13 @@ def train(recipe: str, quick: bool, promote: bool, ray: str, policy: Path | None
 
     from nearline import settings as settings_module
     from nearline.clock import SystemClock
+    from training.distributed import cluster
 
     # Threads that spin while they wait make a busy machine up to 40 times slower (measured);
     # OpenMP reads this once, when torch, FAISS or XGBoost is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     settings = settings_module.load()
-    settings = replace(settings, ray_address=ray or settings.ray_address)
+    settings = replace(settings, ray_address=cluster.checked(ray or settings.ray_address))
     out, log = Console(), Console(stderr=True)
     log.print(say("loading torch, Feast and MLflow ...", "正在加载 torch、Feast 与 MLflow ……"))
     try:

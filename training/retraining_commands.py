@@ -85,9 +85,10 @@ def retrain(
 
     from nearline import settings as settings_module
     from nearline.errors import PermanentError
+    from training.distributed import cluster
 
     settings = settings_module.load()
-    settings = replace(settings, ray_address=ray or settings.ray_address)
+    settings = replace(settings, ray_address=cluster.checked(ray or settings.ray_address))
     recipe = "quick" if quick else recipe
     if status:
         _show(settings)

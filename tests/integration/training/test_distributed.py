@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,17 +16,23 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from click import Command
+from click.testing import CliRunner
 
 from nearline import offline
+from nearline.embedded.valkey import free_port
+from nearline.errors import PermanentError
 from nearline.feast_layout import CUSTOMER_VIEW, ITEM_VIEW
 from tests.unit.training.histories import two_tastes, write
 from training import baselines, encoder
+from training.commands import train
 from training.datasets import Dataset, read
 from training.distributed.cluster import LOCAL, connected
 from training.distributed.encoder import shared
 from training.metrics import single_target
 from training.neighbours import start_vectors
 from training.recipes import quick
+from training.retraining_commands import retrain
 from training.sequences import Windows, questions
 
 SHAPE = replace(quick().encoder, max_epochs=4, patience=4)
@@ -85,6 +97,82 @@ def test_an_encoder_taught_by_two_workers_is_as_good_as_one_taught_here(
     again, repeated = _taught(distributed.fit, dataset, tmp_path / "two" / "encoder-a.pt")
     assert (again, repeated) == (together, epochs)
     assert not others.exists()  # what other data left would fill the disk, run by run
+
+
+@contextmanager
+def ray_started(folder: Path, environ: Mapping[str, str]) -> Iterator[str]:
+    """A cluster as an operator starts one, on ports of its own; its address."""
+    port, client = free_port(), free_port()
+    process = subprocess.Popen(
+        [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block",
+         f"--port={port}", f"--ray-client-server-port={client}", "--num-cpus=2",
+         "--include-dashboard=false", f"--temp-dir={folder}", "--object-store-memory=100000000"],
+        env=dict(environ), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()  # With --block, Ray's own processes end with it.
+        process.wait(60)
+
+
+BUILD = """
+import sys
+from pathlib import Path
+from training.distributed import data
+from training.distributed.cluster import connected
+with connected(sys.argv[1]):
+    data.snapshot(Path(sys.argv[2]), Path(sys.argv[3]), parts=2)
+"""
+
+
+@pytest.mark.ray
+@pytest.mark.soak
+def test_a_cluster_that_is_there_builds_the_rows_for_whoever_has_its_token(
+    history: Path, tmp_path: Path
+) -> None:
+    own = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "t" * 64}
+    allowed = {**os.environ, **own, "PYTHONPATH": str(Path(__file__).parents[3])}
+
+    def build(address: str, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, "-c", BUILD, address, str(history), str(tmp_path / "there")]
+        return subprocess.run(words, env=dict(environ), capture_output=True, text=True, timeout=300)
+
+    with (
+        tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as short,
+        ray_started(Path(short), allowed) as address,
+    ):
+        deadline = time.monotonic() + 120
+        while (done := build(address, allowed)).returncode and time.monotonic() < deadline:
+            time.sleep(1.0)  # It takes seconds to start.
+        refused = build(address, allowed | {"RAY_AUTH_TOKEN": "f" * 64})
+
+    assert done.returncode == 0, done.stderr
+    offline.snapshot(history, tmp_path / "here")
+    for layout in (CUSTOMER_VIEW, ITEM_VIEW):
+        assert rows(tmp_path / "there", layout.view) == rows(tmp_path / "here", layout.view)
+    assert "it asks for a token: set RAY_AUTH_MODE=token" in refused.stderr
+
+
+@pytest.mark.parametrize("command", [train, retrain], ids=["train", "retrain"])
+@pytest.mark.parametrize("named", ["option", "environment"])
+def test_the_address_of_a_ray_client_is_refused_with_what_to_give_instead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command, named: str
+) -> None:
+    monkeypatch.setenv("NEARLINE_HOME", str(tmp_path / "home"))
+    words = []
+    if named == "option":
+        words = ["--ray", "ray://head:10001"]
+    else:
+        monkeypatch.setenv("NEARLINE_RAY_ADDRESS", "ray://head:10001")
+
+    result = CliRunner().invoke(command, words)
+
+    assert isinstance(result.exception, PermanentError)
+    assert "'ray://head:10001' is the address of a Ray client" in str(result.exception)
+    assert "with `--ray auto`" in str(result.exception)
+    assert not (tmp_path / "home").exists()  # nothing was begun
 
 
 def test_every_window_is_somebodys_and_all_have_as_many() -> None:
