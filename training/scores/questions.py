@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,51 +26,57 @@ _EVER_DAYS = 36_500.0
 POPULAR_DAYS = 7.0  # how far back the popularity of a category looks
 
 
-class Question(Protocol):
-    """One kind of score over one horizon."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def task(self) -> Task: ...
-
-    @property
-    def horizon_days(self) -> int: ...
-
-    @property
-    def active_days(self) -> int:
-        """Only customers seen within this time before the snapshot are asked about."""
-        ...
-
-    @property
-    def features(self) -> tuple[str, ...]: ...
-
-    @property
-    def simple(self) -> str:
-        """The name of the simple rule that must be beaten."""
-        ...
-
-    def rows_at(self, at_us: int, dataset: Dataset, states: States) -> Rows: ...
-
-    def simply(self, rows: Rows) -> Floats:
-        """(R,): the simple rule's own score, higher where it expects a 1; any scale."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
-class Churn:
-    """Will a customer who was lately active be silent over the whole horizon?"""
+class Question(ABC):
+    """One kind of score over one horizon.
+
+    Only customers seen within `active_days` before the snapshot are asked about. `simple` names
+    the simple rule that must be beaten.
+    """
 
     horizon_days: int
     active_days: int
-    task: Task = Task.CHURN
-    features: tuple[str, ...] = CUSTOMER_FEATURES
-    simple: str = "recency"
+    task: ClassVar[Task]
+    features: ClassVar[tuple[str, ...]] = CUSTOMER_FEATURES
+    simple: ClassVar[str] = "recency"
 
     @property
     def name(self) -> str:
-        return f"churn_{self.horizon_days}d"
+        return f"{self.task.value}_{self.horizon_days}d"
+
+    @abstractmethod
+    def rows_at(self, at_us: int, dataset: Dataset, states: States) -> Rows: ...
+
+    @abstractmethod
+    def simply(self, rows: Rows) -> Floats:
+        """(R,): the simple rule's own score, higher where it expects a 1; any scale."""
+
+
+class OfCustomers(Question):
+    """A question with one row a customer."""
+
+    @abstractmethod
+    def cohort(self, interactions: Interactions, at_us: int) -> tuple[Ints, Floats]:
+        """Who is asked about, and 1 for those of whom it came true."""
+
+    def rows_at(self, at_us: int, dataset: Dataset, states: States) -> Rows:
+        customers, labels_R = self.cohort(dataset.interactions, at_us)
+        features = [
+            list(customer.finish(state, at_us).values())
+            for _, state in states_at(customers, at_us, dataset, states)
+        ]
+        return Rows(
+            np.array(features, np.float32).reshape(len(customers), len(CUSTOMER_FEATURES)),
+            labels_R,
+            customers,
+            np.full(len(customers), at_us, np.int64),
+        )
+
+
+class Churn(OfCustomers):
+    """Will a customer who was lately active be silent over the whole horizon?"""
+
+    task = Task.CHURN
 
     def cohort(self, interactions: Interactions, at_us: int) -> tuple[Ints, Floats]:
         """Who was active, and 1 for those silent afterwards."""
@@ -77,28 +84,15 @@ class Churn:
         silent = ~np.isin(active, after(interactions, at_us, self.horizon_days).customer)
         return active, silent.astype(np.float64)
 
-    def rows_at(self, at_us: int, dataset: Dataset, states: States) -> Rows:
-        active, silent = self.cohort(dataset.interactions, at_us)
-        return _customer_rows(active, silent, at_us, dataset, states)
-
     def simply(self, rows: Rows) -> Floats:
         """The longer unseen, the likelier gone."""
         return _column(rows, self.features, "seen_age_hours")
 
 
-@dataclass(frozen=True, slots=True)
-class Repurchase:
+class Repurchase(OfCustomers):
     """Will a customer who has bought before, and was lately active, buy again?"""
 
-    horizon_days: int
-    active_days: int
-    task: Task = Task.REPURCHASE
-    features: tuple[str, ...] = CUSTOMER_FEATURES
-    simple: str = "recency"
-
-    @property
-    def name(self) -> str:
-        return f"repurchase_{self.horizon_days}d"
+    task = Task.REPURCHASE
 
     def cohort(self, interactions: Interactions, at_us: int) -> tuple[Ints, Floats]:
         """Active customers with a purchase before, and 1 for those with another afterwards."""
@@ -109,32 +103,21 @@ class Repurchase:
         again = np.isin(asked, after(bought, at_us, self.horizon_days).customer)
         return asked, again.astype(np.float64)
 
-    def rows_at(self, at_us: int, dataset: Dataset, states: States) -> Rows:
-        asked, again = self.cohort(dataset.interactions, at_us)
-        return _customer_rows(asked, again, at_us, dataset, states)
-
     def simply(self, rows: Rows) -> Floats:
         """The later the last purchase, the likelier another."""
         return -np.nan_to_num(_column(rows, self.features, "purchase_age_hours"), nan=1e9)
 
 
-@dataclass(frozen=True, slots=True)
-class CategoryDemand:
+class CategoryDemand(Question):
     """Will a customer who was lately active buy in a category that one has met?
 
     A row is a customer with one of the categories among the interactions that the state
     remembers.
     """
 
-    horizon_days: int
-    active_days: int
-    task: Task = Task.CATEGORY_DEMAND
-    features: tuple[str, ...] = (*CUSTOMER_FEATURES, *DEMAND_FEATURES)
-    simple: str = "last_bought"
-
-    @property
-    def name(self) -> str:
-        return f"category_demand_{self.horizon_days}d"
+    task = Task.CATEGORY_DEMAND
+    features = (*CUSTOMER_FEATURES, *DEMAND_FEATURES)
+    simple = "last_bought"
 
     def rows_at(self, at_us: int, dataset: Dataset, states: States) -> Rows:
         interactions = dataset.interactions
@@ -183,21 +166,6 @@ def category_shares(dataset: Dataset, at_us: int) -> dict[str, float]:
 def purchases(interactions: Interactions) -> Interactions:
     """Only what was bought."""
     return interactions.pick(interactions.kind == int(Kind.PURCHASE))
-
-
-def _customer_rows(
-    customers: Ints, labels_R: Floats, at_us: int, dataset: Dataset, states: States
-) -> Rows:
-    features = [
-        list(customer.finish(state, at_us).values())
-        for _, state in states_at(customers, at_us, dataset, states)
-    ]
-    return Rows(
-        np.array(features, np.float32).reshape(len(customers), len(CUSTOMER_FEATURES)),
-        labels_R,
-        customers,
-        np.full(len(customers), at_us, np.int64),
-    )
 
 
 def _column(rows: Rows, features: tuple[str, ...], name: str) -> Floats:

@@ -10,7 +10,7 @@ import pytest
 from nearline.contracts.event import Event
 from nearline.transforms.buckets import DAY_US
 from tests.unit.training.histories import START_US, met, two_tastes
-from tests.unit.training.scores.test_questions import Folded
+from tests.unit.training.leaks.naive import NaiveStates
 from training.config import ChurnConfig
 from training.datasets import Dataset, IdMap, Interactions
 from training.scores.fit import LeftOut, ScoreModel, fit
@@ -26,7 +26,7 @@ def _half(item_id: str) -> str:
     return "left" if item_id < "i20" else "right"
 
 
-def shop(events: list[Event]) -> tuple[Dataset, Folded]:
+def shop(events: list[Event]) -> tuple[Dataset, NaiveStates]:
     """Single-line events as a dataset and as states."""
     told = [
         met(event.customer_id, item_id, event.occurred_at_us, name=event.name,
@@ -51,11 +51,11 @@ def shop(events: list[Event]) -> tuple[Dataset, Folded]:
         interactions, customers, IdMap(items), categories, (0,) * len(items), (0,) * len(items),
         int(at_us.min()), int(at_us.max()),
     )  # fmt: skip
-    return dataset, Folded(told)
+    return dataset, NaiveStates(told)
 
 
 @pytest.fixture(scope="module")
-def busy() -> tuple[Dataset, Folded]:
+def busy() -> tuple[Dataset, NaiveStates]:
     return shop(two_tastes(customers=90))
 
 
@@ -71,7 +71,7 @@ def taught(found: ScoreModel | LeftOut) -> ScoreModel:
 
 @pytest.mark.parametrize("question", [Churn(7, 10), Repurchase(5, 20)])
 def test_a_score_is_judged_by_time_and_says_how_good_it_is(
-    busy: tuple[Dataset, Folded], question: Churn | Repurchase
+    busy: tuple[Dataset, NaiveStates], question: Churn | Repurchase
 ) -> None:
     model = taught(fit(question, *busy, CONFIG, seed=1, threads=1))
 
@@ -86,7 +86,7 @@ def test_a_score_is_judged_by_time_and_says_how_good_it_is(
 
 
 def test_a_history_of_less_than_two_horizons_parts_customers_and_judges_all(
-    busy: tuple[Dataset, Folded],
+    busy: tuple[Dataset, NaiveStates],
 ) -> None:
     model = taught(fit(Churn(14, 10), *busy, CONFIG, seed=1, threads=1))
 
@@ -97,7 +97,7 @@ def test_a_history_of_less_than_two_horizons_parts_customers_and_judges_all(
 
 
 def test_the_truth_says_whom_warnings_reach_and_teaches_nothing(
-    busy: tuple[Dataset, Folded],
+    busy: tuple[Dataset, NaiveStates],
 ) -> None:
     dataset = busy[0]
     left = dict.fromkeys(dataset.customer_ids[::3], dataset.from_us)
@@ -119,7 +119,7 @@ def test_the_truth_says_whom_warnings_reach_and_teaches_nothing(
 
 
 def test_category_demand_learns_which_half_a_customer_likes(
-    busy: tuple[Dataset, Folded],
+    busy: tuple[Dataset, NaiveStates],
 ) -> None:
     model = taught(fit(CategoryDemand(5, 20), *busy, CONFIG, seed=1, threads=1))
 
@@ -128,14 +128,14 @@ def test_category_demand_learns_which_half_a_customer_likes(
     assert "category_demand_5d_last_bought_auc" in model.metrics
 
 
-def test_bad_histories_leave_a_score_out_with_a_sentence(busy: tuple[Dataset, Folded]) -> None:
+def test_bad_histories_leave_a_score_out_with_a_sentence(busy: tuple[Dataset, NaiveStates]) -> None:
     everybody_stays = shop(
         [met(f"c{n}", "i01", START_US + day * DAY_US) for n in range(30) for day in range(40)]
     )
     nobody_buys = shop([event for event in two_tastes(customers=40) if event.name == "view_item"])
     one_customer = shop([met("c", "i01", START_US + day * DAY_US) for day in range(40)])
     dataset, states = busy
-    unnamed = (dataset, Folded([uncategorized(event) for event in states.events]))
+    unnamed = (dataset, NaiveStates([uncategorized(event) for event in states.events]))
     short = shop([met(f"c{n}", "i01", START_US + n * DAY_US // 9) for n in range(90)])
 
     for history, question, why in (
@@ -153,7 +153,7 @@ def test_bad_histories_leave_a_score_out_with_a_sentence(busy: tuple[Dataset, Fo
         assert found.name == question.name
 
 
-def test_too_few_of_one_outcome_are_not_learnt_from(busy: tuple[Dataset, Folded]) -> None:
+def test_too_few_of_one_outcome_are_not_learnt_from(busy: tuple[Dataset, NaiveStates]) -> None:
     found = fit(Churn(7, 10), *busy, replace(CONFIG, min_class_rows=10_000), seed=1, threads=1)
 
     assert isinstance(found, LeftOut)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from nearline.contracts.event import Event, Kind
-from nearline.transforms import customer
+from nearline.contracts.event import Kind
 from nearline.transforms.buckets import DAY_US, HOUR_US
-from nearline.transforms.customer import CustomerState
-from nearline.transforms.item import ItemState
 from tests.unit.training.histories import met
+from tests.unit.training.leaks.naive import NaiveStates
 from training.datasets import Dataset, IdMap, Interactions
 from training.scores.questions import CategoryDemand, Churn, Repurchase, category_shares
 from training.stated import Stated
@@ -24,27 +21,7 @@ CATEGORIES = ("shoes", "clothes", "")
 _KINDS = {"view_item": Kind.VIEW, "add_to_cart": Kind.CART, "purchase": Kind.PURCHASE}
 
 
-@dataclass(frozen=True)
-class Folded:
-    """States by folding what was known by the instant."""
-
-    events: Sequence[Event]
-
-    def customers(self, ids: Sequence[str], as_of_us: Sequence[int]) -> list[CustomerState]:
-        return [
-            customer.fold(
-                event
-                for event in self.events
-                if event.customer_id == who and event.known_at_us <= at_us
-            )
-            for who, at_us in zip(ids, as_of_us, strict=True)
-        ]
-
-    def items(self, ids: Sequence[str], as_of_us: Sequence[int]) -> list[ItemState]:
-        raise AssertionError("no score asks for items")
-
-
-def past(*events: tuple[str, str, str, int]) -> tuple[Dataset, Folded]:
+def past(*events: tuple[str, str, str, int]) -> tuple[Dataset, NaiveStates]:
     """(customer, item, event name, instant) as a dataset and as states."""
     whole = [
         met(who, what, at_us, name=name, category=CATEGORIES[ITEMS.index(what)], price_cents=1_000)
@@ -63,7 +40,7 @@ def past(*events: tuple[str, str, str, int]) -> tuple[Dataset, Folded]:
         interactions, ids, IdMap(ITEMS), CATEGORIES, (1_000,) * 3, (0,) * 3,
         int(at_us.min()), int(at_us.max()),
     )  # fmt: skip
-    return dataset, Folded(whole)
+    return dataset, NaiveStates(whole)
 
 
 def test_repurchase_asks_active_buyers_and_wants_another_purchase() -> None:
