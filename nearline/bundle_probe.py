@@ -10,7 +10,6 @@ By hand: python -m nearline.bundle_probe FOLDER [FOLDER ...]
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from nearline import rankers
+from nearline import aside, rankers
 from nearline.contracts.bundle import CONTENT, COVISITS, ENCODER, INDEX, Manifest, verify
 from nearline.errors import NearlineError, PermanentError
 from nearline.transforms.content import ContentTable
@@ -59,23 +58,12 @@ class ProbeFailed(PermanentError):
 
 def measure(folders: Sequence[Path], questions: int = QUESTIONS) -> list[Probe]:
     """The costs of bundles, in step; raises ProbeFailed when one of them cannot answer."""
-    command = [sys.executable, "-m", "nearline.bundle_probe", "--questions", str(questions)]
+    words = ["--questions", str(questions), *map(str, folders)]
     try:
-        done = subprocess.run(  # noqa: S603 - our own words, no shell
-            [*command, *map(str, folders)],
-            capture_output=True,
-            text=True,
-            timeout=_LIMIT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise ProbeFailed(f"{questions} questions took more than {_LIMIT_S:.0f} s") from None
-    if done.returncode < 0:
-        raise ProbeFailed(f"reading it ended the process that tried it (signal {-done.returncode})")
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
-        raise ProbeFailed(last[:300])
-    return [Probe(**one) for one in json.loads(done.stdout)]
+        said = aside.run("nearline.bundle_probe", words, _LIMIT_S)
+    except aside.Ended as ended:
+        raise ProbeFailed(ended.why) from None
+    return [Probe(**one) for one in json.loads(said)]
 
 
 class _Loaded:

@@ -8,6 +8,7 @@ import click
 
 from nearline.say import say
 from training.model_commands import models, policy_option
+from training.recipes import RECIPES
 
 ray_option = click.option(
     "--ray",
@@ -19,6 +20,22 @@ ray_option = click.option(
         "在本机所属的 Ray 集群上构建特征与训练编码器：auto、host:port 或 local。"
         "默认 NEARLINE_RAY_ADDRESS，否则不用 Ray。",
     ),
+)
+
+recipe_option = click.option(
+    "--recipe",
+    type=click.Choice(list(RECIPES)),
+    default="demo_shop",
+    show_default=True,
+    help=say(
+        "Named configuration: demo_shop for the simulated shop, events for recorded logs.",
+        "配置名称：demo_shop 用于模拟商店，events 用于真实日志。",
+    ),
+)
+quick_option = click.option(
+    "--quick",
+    is_flag=True,
+    help=say("The same as --recipe quick, for tests.", "等同 --recipe quick，用于测试。"),
 )
 
 
@@ -39,21 +56,8 @@ ray_option = click.option(
         "示例：\n\n  nearline train --promote",
     )
 )
-@click.option(
-    "--recipe",
-    type=click.Choice(["demo_shop", "events", "retailrocket", "quick"]),
-    default="demo_shop",
-    show_default=True,
-    help=say(
-        "Named configuration: demo_shop for the simulated shop, events for recorded logs.",
-        "配置名称：demo_shop 用于模拟商店，events 用于真实日志。",
-    ),
-)
-@click.option(
-    "--quick",
-    is_flag=True,
-    help=say("The same as --recipe quick, for tests.", "等同 --recipe quick。"),
-)
+@recipe_option
+@quick_option
 @click.option(
     "--promote",
     is_flag=True,
@@ -79,11 +83,11 @@ def train(recipe: str, quick: bool, promote: bool, ray: str, policy: Path | None
     out, log = Console(), Console(stderr=True)
     log.print(say("loading torch, Feast and MLflow ...", "正在加载 torch、Feast 与 MLflow ……"))
     try:
-        from training import gate, job, promotion, recipes, report
+        from training import gate, job, promotion, report
         from training.progress import Bars
         from training.tracking import Registry
 
-        config = recipes.RECIPES["quick" if quick else recipe]()
+        config = RECIPES["quick" if quick else recipe]()
         with Bars(log) as bars:
             trained = job.train(settings, config, SystemClock(), bars)
     except KeyboardInterrupt:

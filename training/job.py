@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nearline import history, offline
-from nearline.clock import Clock, SystemClock
+from nearline.clock import Clock
 from nearline.contracts.bundle import CHAMPION, Lineage
 from nearline.say import Words, say
 from nearline.settings import Settings
-from training import bundle, card, datasets, gate, lock, pipeline, warm_start
+from training import bundle, card, datasets, lock, pipeline, warm_start
 from training.config import TrainingConfig
 from training.distributed import place
 from training.evaluation import html
 from training.leaks import GuardedStates
 from training.progress import Bars
 from training.states import FeastStates
-from training.tracking import HOME_TAG, Registry, Version
+from training.tracking import HOME_TAG, Registry
 from training.truth import left_at_us
 
 
@@ -104,14 +104,6 @@ def run(settings: Settings, config: TrainingConfig, clock: Clock, bars: Bars) ->
     warm_start.number(checkpoints, version, _lines(registry))
     bars.step(note=say(f"version {version}", f"版本 {version}"))
     return Trained(version, journal.metrics, journal.left_out)
-
-
-def promote(registry: Registry, version: str, policy: Path, as_of_us: int | None = None) -> Version:
-    """Make a version champion if the gate allows; raises PromotionRefused otherwise.
-
-    Its data is old against `as_of_us` (`gate.newest_us` of a history), now where none is named.
-    """
-    return gate.promote(registry, version, policy, as_of_us or SystemClock().now_us())
 
 
 def _line(registry: Registry, checkpoints: Path) -> warm_start.Line | None:

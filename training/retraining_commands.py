@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from nearline.say import say
-from training.commands import ray_option
+from training.commands import quick_option, ray_option, recipe_option
 from training.model_commands import REFUSED, policy_option
+from training.recipes import RECIPES
 
 if TYPE_CHECKING:
     from nearline.settings import Settings
@@ -44,15 +45,8 @@ if TYPE_CHECKING:
     metavar="HH:MM",
     help=say("With --every: the time of day that it keeps to, UTC.", "与 --every 合用：UTC 时刻。"),
 )
-@click.option(
-    "--recipe",
-    default="demo_shop",
-    show_default=True,
-    help=say("Named configuration, as for `nearline train`.", "配置名称，同 `nearline train`。"),
-)
-@click.option(
-    "--quick", is_flag=True, help=say("The same as --recipe quick.", "等同 --recipe quick。")
-)
+@recipe_option
+@quick_option
 @click.option("--force", is_flag=True, help=say("Train even without news.", "没有新数据也训练。"))
 @click.option(
     "--cold",
@@ -113,21 +107,16 @@ def _once(
 
     from nearline.clock import SystemClock
     from nearline.embedded.shell import run_until_stopped
-    from nearline.errors import PermanentError
 
     # Threads that spin while they wait make a busy machine up to 40 times slower (measured).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     log = Console(stderr=True)
     log.print(say("loading torch, Feast and MLflow ...", "正在加载 torch、Feast 与 MLflow ……"))
     with run_until_stopped():
-        from training import promotion, recipes, retraining
+        from training import promotion, retraining
         from training.progress import Bars
 
-        if recipe not in recipes.RECIPES:
-            raise PermanentError(
-                f"there is no recipe {recipe!r}: choose one of {', '.join(recipes.RECIPES)}"
-            )
-        config = replace(recipes.RECIPES[recipe](), warm_start=not cold)
+        config = replace(RECIPES[recipe](), warm_start=not cold)
         asked = retraining.Asked(config, policy or promotion.POLICY, why, force)
         with Bars(log) as bars:
             run = retraining.once(settings, asked, SystemClock(), bars)

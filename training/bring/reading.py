@@ -7,11 +7,11 @@ along: `canonical` runs this module as a process of its own.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from nearline import aside
 from nearline.contracts.bundle import RankerFormat
 from training.bring.refusal import Refused
 
@@ -67,23 +67,10 @@ def canonical(path: Path, form: RankerFormat, to: Path) -> tuple[int, list[str]]
     if path.stat().st_size > MOST_BYTES:
         raise Refused(f"it has {path.stat().st_size:,} bytes; at most {MOST_BYTES:,} are read")
     try:
-        done = subprocess.run(  # noqa: S603 - our own words, no shell
-            [sys.executable, "-m", "training.bring.reading", form.value, str(path), str(to)],
-            capture_output=True,
-            text=True,
-            timeout=_LIMIT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise Refused(f"reading it took more than {_LIMIT_S:.0f} s") from None
-    if done.returncode < 0:
-        raise Refused(f"reading it ended the process that tried it (signal {-done.returncode})")
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
-        raise Refused(
-            last[:300] if done.returncode == 1 else f"it is no {form.value}: {last[:300]}"
-        )
-    found = json.loads(done.stdout.splitlines()[-1])
+        said = aside.run("training.bring.reading", [form.value, str(path), str(to)], _LIMIT_S)
+    except aside.Ended as ended:
+        raise Refused(ended.why) from None
+    found = json.loads(said.splitlines()[-1])
     return int(found["features"]), list(found["names"])
 
 
@@ -120,8 +107,9 @@ def _main(words: list[str]) -> int:
         sys.stderr.write(f"{error.why}\n")
         return 1
     except Exception as error:  # noqa: BLE001 - whatever a broken file raises
-        sys.stderr.write(f"{type(error).__name__}: {' '.join(str(error).split())[-250:]}\n")
-        return 3
+        last = " ".join(str(error).split())[-250:]
+        sys.stderr.write(f"it is no {words[0]}: {type(error).__name__}: {last}\n")
+        return 1
     sys.stdout.write(f"\n{json.dumps({'features': features, 'names': names})}\n")
     return 0
 

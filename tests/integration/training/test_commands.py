@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from click import Command
 from click.testing import CliRunner, Result
 
 from nearline.errors import PermanentError
@@ -18,6 +19,8 @@ from tests.integration.training.conftest import TrainedShop
 from tests.unit.training.histories import START_US, met, two_tastes, write
 from training.commands import models, train
 from training.datasets import NotEnoughHistory
+from training.recipes import RECIPES
+from training.retraining_commands import retrain
 
 pytestmark = pytest.mark.slow
 
@@ -113,9 +116,12 @@ def test_ctrl_c_keeps_what_the_encoder_has_learnt_and_registers_nothing(home: Pa
     assert run("models", "list").output.startswith("No bundle is registered yet")
 
 
-def test_every_recipe_can_be_named() -> None:
-    from training.recipes import RECIPES
+@pytest.mark.parametrize("command", [train, retrain], ids=["train", "retrain"])
+def test_a_recipe_that_there_is_not_is_answered_with_those_there_are(
+    home: Path, command: Command
+) -> None:
+    result = CliRunner().invoke(command, ["--recipe", "demo_shopp"])
 
-    (option,) = [one for one in train.params if one.name == "recipe"]
-    assert list(option.type.choices) == list(RECIPES)  # type: ignore[attr-defined]
+    assert result.exit_code == 2
+    assert all(f"'{name}'" in result.output for name in RECIPES)
     assert [make().name for make in RECIPES.values()] == list(RECIPES)

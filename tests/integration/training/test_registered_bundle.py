@@ -32,7 +32,7 @@ from serving.bundles import load
 from serving.retrieval import RetrievalRequest, propose
 from tests.integration.training.conftest import TrainedShop
 from tests.unit.training.histories import START_US, met
-from training import gate, job, promotion
+from training import gate, promotion
 from training.retrieval import NOTHING_LATER, Retriever
 from training.tracking import Registry
 
@@ -237,12 +237,12 @@ def test_promotion_moves_previous_along_and_rolling_back_returns(
     first, second = _register(registered, fetched), _register(registered, fetched)
 
     assert registry.resolve(uri, CHAMPION) is None
-    job.promote(registered, first, policy)
+    gate.promote(registered, first, policy, START_US)
     assert registry.resolve(uri, CHAMPION) == first
     assert registry.resolve(uri, PREVIOUS) is None
     assert registry.resolve(uri, CHALLENGER) == second
 
-    job.promote(registered, second, policy)
+    gate.promote(registered, second, policy, START_US)
     assert registry.resolve(uri, CHAMPION) == second
     assert registry.resolve(uri, PREVIOUS) == first
     assert registry.resolve(uri, CHALLENGER) is None
@@ -261,15 +261,15 @@ def test_a_refused_bundle_says_why_and_the_champion_stays(
     lenient.write_text(NOTHING_ASKED)
     strict.write_text("rules: [{metric: encoder_ndcg_at_10, at_least: 1.1}]\n")
     champion, worse = _register(registered, fetched), _register(registered, fetched)
-    job.promote(registered, champion, lenient)
+    gate.promote(registered, champion, lenient, START_US)
 
     with pytest.raises(promotion.PromotionRefused, match=r"at least 1\.1 is asked.*champion stays"):
-        job.promote(registered, worse, strict)
+        gate.promote(registered, worse, strict, START_US)
 
     assert registry.resolve(uri, CHAMPION) == champion
     assert "at least 1.1" in registered.version(worse).tags["promotion_refused"]
     with pytest.raises(PermanentError, match="no version '99'"):
-        job.promote(registered, "99", lenient)
+        gate.promote(registered, "99", lenient, START_US)
 
 
 def test_an_alias_in_a_registry_without_bundles_points_nowhere(tmp_path: Path) -> None:
