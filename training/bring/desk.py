@@ -15,6 +15,7 @@ from nearline import settings as settings_module
 from nearline.clock import Clock, SystemClock
 from nearline.contracts.bundle import CHALLENGER, CHAMPION, Manifest
 from nearline.errors import PermanentError
+from nearline.say import Words, say
 from nearline.settings import Settings
 from training.bring import parts
 from training.bring.frames import EncoderFrame, RankingFrame, ranking_frame
@@ -41,19 +42,33 @@ class Brought:
     lead: tuple[float, float, float]
     p99_ms: float
     size_mb: float
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[Words, ...] = field(default=())
 
     def __str__(self) -> str:
         mean, low, high = self.lead
+        part = say(self.part, {"ranker": "排序模型", "encoder": "编码器"}[self.part])
         sentences = [
-            f"Version {self.version} is challenger: version {self.parent} with another "
-            f"{self.part}.",
-            f"NDCG@10 {self.ndcg:.4f}, the champion's {self.part} {self.champion_ndcg:.4f}; "
-            f"lead {mean:+.4f} (95 % {low:+.4f} to {high:+.4f}, paired).",
-            f"Slowest hundredth of answers {self.p99_ms:.1f} ms, {self.size_mb:.1f} MB.",
-            *self.notes,
-            f"Next: nearline models check {self.version}, or ask /v1/recommend with "
-            "bundle=challenger.",
+            say(
+                f"Version {self.version} is challenger: version {self.parent} with another {part}.",
+                f"版本 {self.version} 为候选：版本 {self.parent} 换用另一个{part}。",
+            ),
+            say(
+                f"NDCG@10 {self.ndcg:.4f}, the champion's {part} {self.champion_ndcg:.4f}; "
+                f"lead {mean:+.4f} (95 % {low:+.4f} to {high:+.4f}, paired).",
+                f"NDCG@10 {self.ndcg:.4f}，线上模型的{part} {self.champion_ndcg:.4f}；"
+                f"提升 {mean:+.4f}（配对 95 % {low:+.4f} 至 {high:+.4f}）。",
+            ),
+            say(
+                f"Slowest hundredth of answers {self.p99_ms:.1f} ms, {self.size_mb:.1f} MB.",
+                f"最慢 1 % 的回答 {self.p99_ms:.1f} 毫秒，{self.size_mb:.1f} MB。",
+            ),
+            *map(str, self.notes),
+            say(
+                f"Next: nearline models check {self.version}, or ask /v1/recommend with "
+                "bundle=challenger.",
+                f"下一步：nearline models check {self.version}，"
+                "或向 /v1/recommend 请求 bundle=challenger。",
+            ),
         ]
         return "\n".join(sentences)
 

@@ -27,6 +27,7 @@ from nearline.contracts.bundle import (
     RankerFormat,
     RankerSpec,
 )
+from nearline.say import Words
 from nearline.transforms.ranking import RANKER_FEATURES
 from training import card, ranker_trial
 from training.bring import graphs, reading
@@ -62,7 +63,7 @@ class Made:
     champion_ndcg: float
     lead: tuple[float, float, float]
     probe: Probe
-    notes: tuple[str, ...] = ()
+    notes: tuple[Words, ...] = ()
 
 
 def item_ids(folder: Path) -> list[str]:
@@ -156,9 +157,10 @@ def with_encoder(
     metrics["encoder_recall_at_20"] = single_target(places_Q, 20)[0]
     metrics["encoder_ndcg_at_10"] = float(own_Q.mean())
     kept = _sealed(folder, parent, manifest, metrics, f"{by}: encoder", now_us)
-    note = (
+    note = Words(
         "The champion's ranker was left out: it has learnt another encoder's scores. Candidates "
-        "stand in retrieval's order."
+        "stand in retrieval's order.",
+        "线上的排序模型已略去：它学的是另一个编码器的分数。候选按召回顺序排列。",
     )
     return Made(folder, kept, float(own_Q.mean()), float(held_Q.mean()), lead, probe, (note,))
 

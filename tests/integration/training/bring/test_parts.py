@@ -216,7 +216,7 @@ def test_an_encoder_takes_its_place_with_its_vectors_and_without_the_old_ranker(
     assert made.champion_ndcg == 0.0
     assert made.manifest.ranker is None
     assert not (made.folder / CONTENT).exists()
-    assert "left out" in made.notes[0]
+    assert "left out" in made.notes[0].en
     served = load(made.folder, "8")
     assert served.finder is not None
     history = np.zeros(tiny().LENGTH, np.int64)
