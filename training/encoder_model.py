@@ -148,7 +148,7 @@ def sampled_softmax_loss(
     uniformly have one probability, so the logQ correction (Yi et al. 2019) is one constant
     for all logits and cancels in the softmax; a negative that is the target is masked.
     """
-    loss: Tensor = _SampledSoftmax.apply(hidden_ND, targets_N, negatives_K, weight)
+    loss: Tensor = _SampledSoftmax.apply(hidden_ND, targets_N, negatives_K, weight)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -161,7 +161,7 @@ class _SampledSoftmax(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, hidden_ND: Tensor, targets_N: Tensor, negatives_K: Tensor, weight: Tensor
     ) -> Tensor:
         others_KD = weight[negatives_K]
@@ -193,6 +193,6 @@ class _SampledSoftmax(torch.autograd.Function):
         return loss / places
 
     @staticmethod
-    def backward(ctx: Any, of_loss: Tensor) -> tuple[Tensor, None, None, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, of_loss: Tensor) -> tuple[Tensor, None, None, Tensor]:
         of_hidden_ND, of_weight = ctx.saved_tensors
         return of_loss * of_hidden_ND, None, None, of_loss * of_weight
