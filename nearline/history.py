@@ -241,35 +241,43 @@ def snapshot(root: Path) -> Snapshot:
     return Snapshot(held, archived_positions(held))
 
 
-def read_days(root: Path, at: Snapshot | None = None) -> Iterator[tuple[str, pa.Table]]:
+def read_days(
+    root: Path, at: Snapshot | None = None, columns: Sequence[str] = SCHEMA.names
+) -> Iterator[tuple[str, pa.Table]]:
     """Each day's events in the order in which they became known, oldest day first.
 
     The order within a day is `known_at_us`, then log position, then event id: the order in
     which the stream saw them. Exactly the events of the snapshot (by default: of now), each
-    once, even while the history grows and its files are merged.
+    once, even while the history grows and its files are merged. `columns` names what is wanted
+    of them; the payload is by far the widest.
     """
     held = at or snapshot(root)
     by_day: dict[str, list[Path]] = {}
     for path in held.files:
         by_day.setdefault(path.parent.name.removeprefix("day="), []).append(path)
     order = [(name, "ascending") for name in _ORDER]
+    needed = [name for name in SCHEMA.names if name in {*columns, *_ORDER}]
+    schema = pa.schema([SCHEMA.field(name) for name in needed])
     for day in sorted(by_day):
-        table = pa.concat_tables(_read_each(by_day[day], held.positions)).cast(SCHEMA)
-        yield day, table.sort_by(order)
+        tables = _read_each(by_day[day], held.positions, needed)
+        table = pa.concat_tables(tables).cast(schema).sort_by(order)
+        yield day, table.select(columns)
 
 
-def _read_each(paths: Iterable[Path], limits: Mapping[int, LogPosition]) -> Iterator[pa.Table]:
+def _read_each(
+    paths: Iterable[Path], limits: Mapping[int, LogPosition], columns: Sequence[str]
+) -> Iterator[pa.Table]:
     """The tables of one day's files, each row once and none beyond the limits."""
     ranges = {path: LogRange.of(path) for path in paths}
     floors: dict[int, LogPosition] = {}
     for path, held in sorted(ranges.items(), key=lambda pair: (pair[1] is not None, *_ends(pair))):
         if held is None:
-            yield pq.ParquetFile(path).read()
+            yield pq.ParquetFile(path).read(columns)
             continue
         floor = floors.get(held.partition)
         if floor and held.last <= floor:
             continue
-        table, found = _read_or_successor(path, held)
+        table, found = _read_or_successor(path, held, columns)
         floors[held.partition] = found.last
         yield between(table, found, floor, limits[held.partition])
 
@@ -279,11 +287,13 @@ def _ends(pair: tuple[Path, LogRange | None]) -> tuple[object, ...]:
     return (held.first, held.last) if held else (path.name,)
 
 
-def _read_or_successor(path: Path, held: LogRange) -> tuple[pa.Table, LogRange]:
+def _read_or_successor(
+    path: Path, held: LogRange, columns: Sequence[str]
+) -> tuple[pa.Table, LogRange]:
     """The file, or the one that it was merged into after we had listed it."""
     for _ in range(_MERGED_MEANWHILE):
         try:
-            return pq.ParquetFile(path).read(), held
+            return pq.ParquetFile(path).read(columns), held
         except FileNotFoundError:
             for other in path.parent.glob(f"log-{held.partition}_*.parquet"):
                 wider = LogRange.of(other)

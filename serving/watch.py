@@ -152,7 +152,8 @@ class BundleWatch:
                 await self._challenge("", "")
                 self.state = replace(state, challenger="", challenger_refused="")
             elif known.rests(wanted, self._clock_s()):
-                self.state = replace(state, challenger_refused=known.refused_why)
+                await self._challenge("", "")  # Nor does another that answered meanwhile go on.
+                self.state = replace(state, challenger="", challenger_refused=known.refused_why)
             else:
                 folder = known.folder
                 if wanted != state.challenger:

@@ -38,7 +38,7 @@ class EncoderConfig:
     learning_rate: float = 1e-3
     cooling_from: int = 0
     """The last epoch at the full learning rate: then it falls in a straight line, to nearly 0 in
-    the last of `max_epochs`; 0 never lowers it."""
+    the last of `max_epochs`; 0 never lowers it. Refits begin at the full rate again."""
     batch_size: int = 32
     max_epochs: int = 15
     patience: int = 4

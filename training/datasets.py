@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from nearline import history
-from nearline.contracts.event import ITEM_LISTED, KIND_OF_NAME, Purpose, stable_key
+from nearline.contracts.event import EXPOSURE, ITEM_LISTED, KIND_OF_NAME, Purpose, stable_key
 from nearline.errors import PermanentError
 from training import exposed, stated
 from training.config import SplitConfig
@@ -101,11 +101,16 @@ class Dataset:
     prices_cents: tuple[int, ...]  # newest stated, 0 where unknown
     first_seen_us: tuple[int, ...]  # when the listing, or the first event, became known
     from_us: int
-    to_us: int
+    to_us: int  # when the newest interaction occurred: parts and labels end here
     shown: tuple[Shown, ...] = ()  # lists from the log of exposures, by time
 
     stated_categories: Stated | None = None
     stated_prices: Stated | None = None
+
+    @property
+    def known_to_us(self) -> int:
+        """When the newest interaction became known: what serves is learnt up to here."""
+        return int(self.interactions.known_at_us.max())
 
     def categories_by(self, instant_us: int) -> tuple[str, ...]:
         """Each item's category as a bundle made at an instant would hold it, "" where unknown."""
@@ -145,7 +150,7 @@ def read(root: Path, at: history.Snapshot | None = None) -> Dataset:
         )
     with duckdb.connect() as connection:
         connection.register("past", _past(root, at))
-        connection.execute(_EVENTS)
+        connection.execute(_EVENTS, [[ITEM_LISTED, EXPOSURE, *KIND_OF_NAME]])
         return _dataset(connection)
 
 
@@ -170,7 +175,7 @@ def split(interactions: Interactions, config: SplitConfig) -> Split:
 
 def _past(root: Path, at: history.Snapshot) -> pa.RecordBatchReader:
     """The snapshot's events, day by day, without the columns that nobody learns from."""
-    days = (day.select(_COLUMNS) for _, day in history.read_days(root, at))
+    days = (day for _, day in history.read_days(root, at, _COLUMNS))
     schema = pa.schema([history.SCHEMA.field(name) for name in _COLUMNS])
     return pa.RecordBatchReader.from_batches(
         schema, (batch for day in days for batch in day.to_batches())
@@ -234,7 +239,9 @@ _COLUMNS = (
     *("event_id", "type", "name", "customer_id"),
     *("occurred_at_us", "known_at_us", "lines", "consent"),
 )
-_EVENTS = "CREATE TABLE events AS SELECT * FROM past WHERE type = 'track'"
+_EVENTS = (
+    "CREATE TABLE events AS SELECT * FROM past WHERE type = 'track' AND list_contains(?, name)"
+)
 _LINES = """
 CREATE TABLE lines AS
 SELECT event_id, name, customer_id, occurred_at_us, known_at_us,

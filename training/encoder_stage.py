@@ -49,7 +49,9 @@ def fingerprint(dataset: Dataset, config: TrainingConfig) -> str:
     for path in _LEARNS:
         digest.update(path.read_bytes())
     data = dataset.interactions
-    for array in (data.customer, data.item, data.kind, data.occurred_at_us):
+    came_us = np.array(dataset.first_seen_us, np.int64)
+    times = (data.occurred_at_us, data.known_at_us, came_us)
+    for array in (data.customer, data.item, data.kind, *times):
         digest.update(np.ascontiguousarray(array).tobytes())
     for words in (dataset.items.item_ids, dataset.categories, map(str, dataset.prices_cents)):
         digest.update("\n".join(words).encode())
@@ -78,9 +80,12 @@ def learn(
     train = data.until(parts.train_until_us)
     check_learnt(train, dataset, parts.train_until_us, "the encoder")
     if not len(windows(train, shape.history_length)):
+        occurred = int((data.occurred_at_us <= parts.train_until_us).sum())
         raise NotEnoughHistory(
-            "no customer in its first part met two items one after the other",
-            "Let it grow, or check that item ids and consent are sent.",
+            "no customer in its first part met two items one after the other, among the "
+            f"{len(train):,} of {occurred:,} interactions there that were known by its end",
+            "Let it grow, or check that item ids and consent are sent; a past that was sent to "
+            "the collector afterwards was not known then: bring it in with `nearline import`.",
         )
     content = ItemContent.of(
         dataset.categories_by(parts.train_until_us),
@@ -124,7 +129,7 @@ def learn(
     watch.stage(say("encoder: newer events", "序列模型：加入新事件"), 2)
     judged = _refitted(first, dataset, parts.train_until_us, parts.validate_until_us, config)
     watch.step()
-    served = _refitted(judged, dataset, parts.validate_until_us, dataset.to_us, config)
+    served = _refitted(judged, dataset, parts.validate_until_us, dataset.known_to_us, config)
     watch.step()
     _judge_retrieval(judged, dataset, parts, config, watch, journal)
     return Encoders(first, judged, served, warm.parent if warm else "")

@@ -34,6 +34,7 @@ class Trained:
     version: str
     metrics: dict[str, float]
     left_out: list[Words]
+    history_fingerprint: str = ""
 
 
 def train(settings: Settings, config: TrainingConfig, clock: Clock, bars: Bars) -> Trained:
@@ -103,7 +104,7 @@ def run(settings: Settings, config: TrainingConfig, clock: Clock, bars: Bars) ->
         )
     warm_start.number(checkpoints, version, _lines(registry))
     bars.step(note=say(f"version {version}", f"版本 {version}"))
-    return Trained(version, journal.metrics, journal.left_out)
+    return Trained(version, journal.metrics, journal.left_out, fingerprint)
 
 
 def _line(registry: Registry, checkpoints: Path) -> warm_start.Line | None:

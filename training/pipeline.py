@@ -58,10 +58,10 @@ def run(
     )
     scores = score_stage.learn(dataset, states, config, threads, left_at_us, watch, journal)
     popular = baselines.popular_items(
-        dataset.interactions, dataset.to_us, config.popular_days, config.popular_items
+        dataset.interactions, dataset.known_to_us, config.popular_days, config.popular_items
     )
     beside = covisits.build(
-        dataset.interactions, len(dataset.items), dataset.to_us, config.covisits
+        dataset.interactions, len(dataset.items), dataset.known_to_us, config.covisits
     )
     chosen = _index(dataset.interactions, encoders.served, watch)
     journal.index = chosen.why

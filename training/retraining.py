@@ -41,6 +41,8 @@ class _Outcome:
     verdict: Verdict
     sentence: str
     version: str = ""
+    learnt: str = ""
+    """The fingerprint of the history that a training has read; history may grow before it does."""
 
 
 def once(
@@ -74,7 +76,7 @@ def once(
                 sentence=outcome.sentence[:1_000],
                 version=outcome.version,
                 recipe=asked.config.name,
-                history_fingerprint=fingerprint,
+                history_fingerprint=outcome.learnt or fingerprint,
             )
             _add(settings.home, run)
             return run
@@ -129,6 +131,7 @@ def _outcome(
     if not asked.force and (known := _known(registry, state, asked.config.name, fingerprint)):
         return known
     trained = train(settings, asked.config, clock, bars)
+    number, learnt = trained.version, trained.history_fingerprint
     try:
         as_of_us = gate.newest_us(settings.history, clock.now_us())
         gate.promote(registry, trained.version, asked.policy, as_of_us)
@@ -136,13 +139,12 @@ def _outcome(
         challenger = registry.at(CHALLENGER)
         if challenger and challenger.number == trained.version:
             registry.withdraw(CHALLENGER)  # Nobody asked that a refused version be tried.
-        return _Outcome(Verdict.REFUSED, str(refused), trained.version)
+        return _Outcome(Verdict.REFUSED, str(refused), number, learnt)
     except NearlineError as error:
         told = say(f"the gate could not decide: {error}", f"无法判断是否达到门槛：{error}")
-        return _Outcome(Verdict.FAILED, told, trained.version)
-    number = trained.version
+        return _Outcome(Verdict.FAILED, told, number, learnt)
     told = say(f"version {number} is champion", f"版本 {number} 已成为线上模型")
-    return _Outcome(Verdict.PROMOTED, told, number)
+    return _Outcome(Verdict.PROMOTED, told, number, learnt)
 
 
 def _known(registry: Registry, state: Retraining, recipe: str, fingerprint: str) -> _Outcome | None:

@@ -82,11 +82,12 @@ def retrain(
     from training.distributed import cluster
 
     settings = settings_module.load()
-    settings = replace(settings, ray_address=cluster.checked(ray or settings.ray_address))
     recipe = "quick" if quick else recipe
     if status:
         _show(settings)
-    elif every:
+        return
+    settings = replace(settings, ray_address=cluster.checked(ray or settings.ray_address))
+    if every:
         words = ["--recipe", recipe, *(["--policy", str(policy.absolute())] if policy else [])]
         words += ["--ray", ray] if ray else []
         words += [word for word, on in (("--cold", cold), ("--force", force)) if on]

@@ -64,7 +64,7 @@ def learn(
         watch.step(note=f"{found.name}: AUC {auc:.3f}, ECE {ece:.3f}")
     worth = _lifetime(dataset, states, config, watch, journal)
     watch.step()
-    return Scores(models, worth, category_shares(dataset, dataset.to_us))
+    return Scores(models, worth, category_shares(dataset, dataset.known_to_us))
 
 
 def _lifetime(

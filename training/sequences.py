@@ -125,33 +125,33 @@ def questions(
 ) -> Questions:
     """At most `limit` first meetings in (after_us, until_us], drawn evenly, with what led there.
 
-    The history of a question holds only what occurred strictly before its target; customers
-    without any are not asked about.
+    The history of a question holds only what occurred strictly before its target and was known
+    by then; customers without any are not asked about.
     """
-    at_us = interactions.occurred_at_us
+    at_us, known_us = interactions.occurred_at_us, interactions.known_at_us
     wanted = first_meetings(interactions) & (at_us > after_us) & (at_us <= until_us)
-    found: list[tuple[int, int, int]] = []
+    found: list[tuple[int, Ints]] = []  # The target's place, and those of its history.
     for _, start, end in interactions.ranges():
         for place in start + np.flatnonzero(wanted[start:end]):
             before = start + int(np.searchsorted(at_us[start:end], at_us[place], side="left"))
-            if before > start:
-                found.append((int(place), start, before))
+            held = start + np.flatnonzero(known_us[start:before] <= at_us[place])
+            if len(held):
+                found.append((int(place), held))
     if len(found) > limit:
         picks = np.random.default_rng(seed).choice(len(found), limit, replace=False)
         found = [found[pick] for pick in sorted(picks)]
     items = np.zeros((len(found), length), np.int64)
     kinds = np.zeros((len(found), length), np.int64)
-    for row, (_, start, before) in enumerate(found):
-        first = max(start, before - length)
-        items[row] = padded(interactions.item[first:before] + 1, length)
-        kinds[row] = padded(interactions.kind[first:before], length)
-    places = np.array([place for place, _, _ in found], np.int64)
+    for row, (_, held) in enumerate(found):
+        items[row] = padded(interactions.item[held[-length:]] + 1, length)
+        kinds[row] = padded(interactions.kind[held[-length:]], length)
+    places = np.array([place for place, _ in found], np.int64)
     return Questions(
         items,
         kinds,
         interactions.item[places],
         at_us[places],
-        tuple(np.unique(interactions.item[start:before]) for _, start, before in found),
+        tuple(np.unique(interactions.item[held]) for _, held in found),
         interactions.customer[places],
     )
 

@@ -135,6 +135,22 @@ def api(found: Health, address: str, champion_version: str | None) -> Result:
                 "数秒内会切换；否则查看 `nearline serve` 的日志。",
             ),
         )
+    if document.get("registry") is False:
+        return warn(
+            "api",
+            Words(
+                f"recommendations at {address} answer with bundle {serves or 'none'}, but do not "
+                "reach the registry: a promotion would not be followed",
+                f"{address} 的推荐服务以模型包 {serves or '无'} 应答，但连不上模型注册表："
+                "新的 champion 不会上线",
+            ),
+            Words(
+                "See that MLFLOW_TRACKING_URI of `nearline serve` is right and that the registry "
+                "answers there. docs/runbooks/no-champion.md",
+                "检查 `nearline serve` 的 MLFLOW_TRACKING_URI 以及注册表能否访问。"
+                "docs/runbooks/no-champion.md",
+            ),
+        )
     if document.get("status") != "ok":
         return warn(
             "api",

@@ -22,7 +22,7 @@ def popularity(interactions: Interactions, items: int) -> Scorer:
 def recent_popularity(interactions: Interactions, items: int, days: float) -> Scorer:
     """How often each item was met in the days before the day of the question.
 
-    Give it all interactions: each question sees only those before its own day (UTC), so
+    Give it all interactions: each question sees only those known before its own day (UTC), so
     this list is fresher than any model learnt once.
     """
     by_day: dict[int, Scores] = {}
@@ -31,7 +31,7 @@ def recent_popularity(interactions: Interactions, items: int, days: float) -> Sc
         if day not in by_day:
             end_us = day * DAY_US
             at_us = interactions.occurred_at_us
-            inside = (at_us >= end_us - days * DAY_US) & (at_us < end_us)
+            inside = (at_us >= end_us - days * DAY_US) & (interactions.known_at_us < end_us)
             by_day[day] = np.bincount(interactions.item[inside], minlength=items).astype(np.float32)
         return by_day[day]
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_a_collector_that_is_down_fails_with_the_command_that_starts_it(found: H
     assert service_checks.collector(Health(200, {}), "x").level is Level.OK
 
 
-def api(document: dict[str, str] | None, status: int | None = 200) -> Result:
+def api(document: dict[str, Any] | None, status: int | None = 200) -> Result:
     return service_checks.api(Health(status, document), "http://127.0.0.1:7310", "4")
 
 
@@ -60,6 +61,15 @@ def test_an_api_that_is_down_fails() -> None:
 
 def test_an_api_with_fallbacks_warns() -> None:
     assert api({**WELL, "status": "degraded"}).level is Level.WARN
+
+
+def test_an_api_that_does_not_reach_the_registry_says_so_and_blames_no_fallback() -> None:
+    result = api({**WELL, "status": "degraded", "registry": False})
+
+    assert result.level is Level.WARN
+    assert "do not reach the registry" in result.what.en
+    assert "MLFLOW_TRACKING_URI" in result.todo.en
+    assert "fallback" not in result.what.en
 
 
 def test_an_api_that_refused_the_champion_says_why() -> None:

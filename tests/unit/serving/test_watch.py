@@ -259,6 +259,21 @@ def test_a_refused_challenger_never_hurts_the_champion_and_rests_a_minute() -> N
     assert asyncio.run(watch.look()).challenger_refused == ""
 
 
+def test_a_challenger_that_rests_is_not_stood_in_for_by_the_one_before() -> None:
+    registry, story = FakeRegistry(), list[str]()
+    watch = watch_of(registry, FakeStage("ranking", story, refuses=("9",)), now_s=[0.0])
+    registry.champion, registry.challenger = "7", "9"
+    asyncio.run(watch.look())
+    registry.challenger = "5"
+    assert asyncio.run(watch.look()).challenger == "5"
+
+    registry.challenger = "9"
+    state = asyncio.run(watch.look())
+
+    assert (state.challenger, state.challenger_refused) == ("", "bundle 9: it is odd")
+    assert story[-1] == "ranking challenges with nothing"
+
+
 def test_a_promoted_challenger_becomes_champion_and_challenges_no_more() -> None:
     registry, story = FakeRegistry(), list[str]()
     watch = watch_of(registry, FakeStage("ranking", story), now_s=[0.0])

@@ -103,6 +103,20 @@ def test_a_history_of_one_instant_cannot_be_split(tmp_path: Path) -> None:
         split(dataset.interactions, SplitConfig())
 
 
+def test_what_serves_may_learn_all_that_is_known_when_the_newest_were_sent_late(
+    tmp_path: Path,
+) -> None:
+    root = write(
+        tmp_path, [met("ann", "a", START_US, known_after_us=HOUR_US), met("ann", "b", START_US + 1)]
+    )
+
+    dataset = read(root)
+
+    assert dataset.known_to_us == START_US + HOUR_US
+    assert dataset.to_us == START_US + 1
+    assert len(dataset.interactions.until(dataset.known_to_us)) == 2
+
+
 def test_what_was_sent_late_is_not_known_before_it_came(tmp_path: Path) -> None:
     root = write(
         tmp_path,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from training.datasets import Interactions
@@ -53,6 +55,16 @@ def test_a_question_knows_only_what_occurred_strictly_before_its_target() -> Non
     # Item 3 shares the instant of item 4: neither may be known to the other's question.
     assert asked.items_WL.tolist() == [[0, 2, 3], [0, 2, 3]]
     assert [seen.tolist() for seen in asked.seen] == [[1, 2], [1, 2]]
+
+
+def test_a_question_does_not_know_what_was_sent_after_it_was_asked() -> None:
+    data = interactions((0, 1, 1), (0, 2, 2), (0, 3, 5), (1, 1, 1), (1, 3, 5))
+    late = replace(data, known_at_us=np.array([1, 9, 5, 9, 5], np.int64))
+
+    asked = questions(late, 3, after_us=4, until_us=5, limit=10, seed=1)
+
+    assert asked.items_WL.tolist() == [[0, 0, 2]]  # of the other customer nothing was known
+    assert [seen.tolist() for seen in asked.seen] == [[1]]
 
 
 def test_questions_are_limited_evenly_and_repeatably() -> None:
