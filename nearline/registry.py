@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 
 def client(uri: str) -> MlflowClient:
-    """An MLflow client on the given store, for tracking and registry alike."""
+    """An MLflow client on the given store, for tracking and registry alike.
+
+    Raises StoreUnavailable where its database cannot be opened: damaged, or not to be written.
+    """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     # Its bar for nine small files is noise in a log and on a terminal.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -39,11 +42,15 @@ def client(uri: str) -> MlflowClient:
         # MLflow's tables use a loader that SQLAlchemy is about to drop; nothing for us to do.
         warnings.filterwarnings("ignore", message="The ``noload`` loader strategy is deprecated")
         import mlflow
+        from sqlalchemy.exc import SQLAlchemyError
 
         # Creating a database says a hundred lines about migrations; none asks for an act.
         logging.getLogger("alembic").setLevel(logging.WARNING)
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-        made = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+        try:
+            made = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+        except SQLAlchemyError as error:
+            raise StoreUnavailable("MLflow", _address(uri), type(error).__name__) from error
     return made
 
 

@@ -168,7 +168,7 @@ def split(interactions: Interactions, config: SplitConfig) -> Split:
         raise NotEnoughHistory(
             f"its {len(at_us)} interactions cannot be parted by time into learning, "
             "validation and test",
-            "Let it grow over at least a few days.",
+            "Let it grow: some hundreds, over at least a few days.",
         )
     return Split(first, second, last)
 

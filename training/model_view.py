@@ -16,20 +16,22 @@ from training.gate import Examined
 from training.promotion import Outcome
 from training.tracking import Version, lineage_of
 
-_MAIN = ("encoder_ndcg_at_10", "rank_ranker_ndcg_at_10", "churn_14d_auc", "churn_30d_auc")
+_MAIN = ("encoder_ndcg_at_10", "rank_ranker_ndcg_at_10", "churn_14d_auc")
 
 
 def listed(versions: Sequence[Version], console: Console) -> None:
-    """Every bundle with its aliases and main figures."""
-    caption = say("NDCG@10 and AUC, each on its own test", "各自测试集上的 NDCG@10 与 AUC")
+    """Every bundle with its aliases and main figures, as narrow as a terminal of 80 places."""
+    caption = say(
+        "NDCG@10, and AUC of churn within 14 days, each on its own test",
+        "各自测试集上的 NDCG@10 与 14 天流失 AUC",
+    )
     table = _table(
-        say("version", "版本"),
+        say("no.", "版本"),
         say("alias", "别名"),
-        say("registered (UTC)", "注册时间 (UTC)"),
+        say("made (UTC)", "注册 (UTC)"),
         "encoder",
         "ranker",
-        "churn 14 d",
-        "churn 30 d",
+        "churn",
         say("gate", "门槛"),
         say("from", "来源"),
     )
@@ -38,7 +40,7 @@ def listed(versions: Sequence[Version], console: Console) -> None:
         table.add_row(
             one.number,
             ", ".join(one.aliases),
-            f"{utc(one.created_at_ms * 1_000):%Y-%m-%d %H:%M}",
+            f"{utc(one.created_at_ms * 1_000):%m-%d %H:%M}",
             *(_number(one.metrics.get(name)) for name in _MAIN),
             one.tags.get("gate", "-"),
             one.tags.get("brought_by") or one.tags.get("recipe", "-"),

@@ -83,7 +83,10 @@ def read_policy(path: Path) -> Policy:
             f"there is no promotion policy at {path}: name one with --policy"
         ) from None
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
-        raise PermanentError(f"the promotion policy {path} cannot be read: {error}") from error
+        raise PermanentError(
+            f"the promotion policy {path} cannot be read: {error}. mlflow/policies/promotion.yaml "
+            "is one to begin with"
+        ) from error
 
 
 def judge(

@@ -167,6 +167,21 @@ def _known(registry: Registry, state: Retraining, recipe: str, fingerprint: str)
         )
         return _Outcome(Verdict.UNCHANGED, told)
     last = next((run for run in reversed(state.runs) if run.version), None)
+    if (
+        champion
+        and last
+        and last.verdict is Verdict.PROMOTED
+        and last.version != champion.number
+        and (last.history_fingerprint, last.recipe) == same
+    ):
+        told = say(
+            f"version {last.version} has learnt from this history already, and somebody chose "
+            f"version {champion.number} since; `nearline models promote {last.version}` takes it "
+            "back, --force trains all the same",
+            f"版本 {last.version} 已用这段历史训练，之后有人改用版本 {champion.number}；"
+            f"`nearline models promote {last.version}` 可换回，--force 可强制训练",
+        )
+        return _Outcome(Verdict.UNCHANGED, told)
     judged = (Verdict.REFUSED, Verdict.FAILED)
     if last and last.verdict in judged and (last.history_fingerprint, last.recipe) == same:
         told = say(

@@ -107,13 +107,18 @@ def _once(
     from rich.console import Console
 
     from nearline.clock import SystemClock
-    from nearline.embedded.shell import run_until_stopped
+    from nearline.embedded.shell import run_until_stopped, said_when_stopped
 
     # Threads that spin while they wait make a busy machine up to 40 times slower (measured).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     log = Console(stderr=True)
     log.print(say("loading torch, Feast and MLflow ...", "正在加载 torch、Feast 与 MLflow ……"))
-    with run_until_stopped():
+    stopped = say(
+        "\nStopped. What the encoder has learnt is kept: run the same command to go on, while "
+        "history is the same. The champion is as it was.",
+        "\n已停止。编码器进度已保存：历史未变时重新运行同一命令即可继续，线上模型未变。",
+    )
+    with run_until_stopped(), said_when_stopped(stopped):
         from training import promotion, retraining
         from training.progress import Bars
 

@@ -100,9 +100,13 @@ class Registry:
         return str(made.version)
 
     def versions(self) -> list[Version]:
-        """Every registered bundle, newest first."""
-        self._ensure_model()
-        found = self._client.search_model_versions(f"name = '{REGISTERED_MODEL}'")
+        """Every registered bundle, newest first; writes nothing."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = self._client.search_model_versions(f"name = '{REGISTERED_MODEL}'")
+        except MlflowException as error:
+            raise registry.unavailable(self._uri, error) from error
         numbers = sorted((int(one.version) for one in found), reverse=True)
         return [self.version(str(number)) for number in numbers]
 
@@ -219,6 +223,12 @@ class Registry:
 
         held = {one.path for one in self._client.list_artifacts(version.run_id)}
         if path.partition("/")[0] not in held:
+            if version.tags.get("brought_by"):
+                raise PermanentError(
+                    f"version {version.number} keeps no {path!r}: a part of it was brought, and "
+                    "what was brought is judged without a training. `nearline models show "
+                    f"{version.number}` has its figures, and the version that it came from"
+                )
             raise PermanentError(
                 f"version {version.number} keeps no {path!r} with its run: it was registered by "
                 "older code, or its ranker was left out. Train again with `nearline train`"

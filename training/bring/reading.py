@@ -107,8 +107,9 @@ def _main(words: list[str]) -> int:
         sys.stderr.write(f"{error.why}\n")
         return 1
     except Exception as error:  # noqa: BLE001 - whatever a broken file raises
-        last = " ".join(str(error).split())[-250:]
-        sys.stderr.write(f"it is no {words[0]}: {type(error).__name__}: {last}\n")
+        # The reason comes first; a library may let its stack follow.
+        why = next(iter(str(error).strip().splitlines()), "")[:250]
+        sys.stderr.write(f"it is no {words[0]}: {type(error).__name__}: {why}\n")
         return 1
     sys.stdout.write(f"\n{json.dumps({'features': features, 'names': names})}\n")
     return 0

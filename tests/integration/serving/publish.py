@@ -66,7 +66,7 @@ def bring(bundle: Path) -> Path:
     features, trial = ["encoder_score", "item_price_cents", "seen_count"], made.trial()
     parent = parts.Parent("1", bundle, verify(bundle, "1"))
     model = made.lightgbm_of(features, trial.train)
-    return parts.with_ranker(parent, model, features, None, trial, "ann", 1, 1).folder
+    return parts.with_ranker(parent, model, features, None, trial.exam, "ann", 1, 1).folder
 
 
 if __name__ == "__main__":

@@ -124,8 +124,42 @@ def test_a_file_of_an_unknown_kind_is_refused_and_nothing_is_registered(
     assert ended.code == 1
     assert ended.err.startswith("this model is not taken: ")
     assert told in ended.err
+    assert "[bt]" not in ended.err  # the library's reason, not its stack
     assert ended.err.endswith("Nothing was registered.\n")
     assert at(home, CHALLENGER) == "2"
+
+
+def test_the_list_can_be_read_on_a_narrow_terminal(
+    nearline: Nearline, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    heading, first = nearline("list").out.splitlines()[1:4:2]
+
+    for word in ("no.", "alias", "made (UTC)", "encoder", "ranker", "churn", "gate", "from"):
+        assert word in heading
+    assert "challenger" in first
+
+
+def test_a_registry_that_cannot_be_read_is_told_in_a_sentence(
+    nearline: Nearline, home: Path
+) -> None:
+    (home / "mlflow.db").write_bytes(b"SQLite format 3\x00, and nothing after it" * 100)
+
+    ended = nearline("list")
+
+    assert ended.code == 1
+    assert "Traceback" not in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_a_report_of_a_brought_part_says_where_its_figures_are(
+    nearline: Nearline, home: Path
+) -> None:
+    ended = nearline("report", "2", str(home / "report.html"))
+
+    assert ended.code == 1
+    assert "nearline models show 2" in ended.err
 
 
 def test_a_feature_that_serving_lacks_is_refused_with_the_one_that_was_meant(

@@ -133,9 +133,10 @@ def test_a_registered_bundle_that_was_tampered_with_is_never_kept(
     trained: TrainedShop, tmp_path: Path
 ) -> None:
     """The artifact store is not trusted: what it gives is checked before it is put in place."""
-    home = tmp_path / "other"
-    shutil.copytree(trained.settings.mlflow_artifacts, home)
-    (found,) = home.glob("*/artifacts/bundle")
+    home, settings = tmp_path / "other", trained.settings
+    run = Registry(settings.mlflow_uri, settings.mlflow_artifacts).version(trained.version).run_id
+    shutil.copytree(settings.mlflow_artifacts / run, home / run)
+    found = home / run / "artifacts" / "bundle"
     (found / "popular.json").write_text("[0]")
     other = Registry(f"sqlite:///{tmp_path / 'other.db'}", home)
     client = registry.client(f"sqlite:///{tmp_path / 'other.db'}")

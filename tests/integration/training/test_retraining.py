@@ -132,6 +132,20 @@ def test_what_the_gate_refuses_is_registered_and_never_serves(home: Home) -> Non
     assert home.versions() == ["2", "1"]
 
 
+def test_who_was_rolled_back_is_not_trained_again_from_the_same_history(home: Home) -> None:
+    home.news(2)
+    code, said = home.retrain("--policy", str(home.lenient))
+    assert (code, home.champion) == (0, "3"), said
+    settings = home.settings
+    Registry(settings.mlflow_uri, settings.mlflow_artifacts).promote("1")
+
+    code, said = home.retrain("--policy", str(home.lenient))
+
+    assert code == 0
+    assert "version 3 has learnt from this history already" in said
+    assert (home.champion, home.versions()) == ("1", ["3", "2", "1"])
+
+
 def test_a_retraining_that_fails_leaves_the_champion(home: Home) -> None:
     home.news(2)
     (home.settings.home / "broken.yaml").write_text("rules: [{metric: a, at_lest: 1}]\n")
@@ -159,7 +173,7 @@ def test_a_champion_of_other_code_keeps_nobody_from_training(tmp_path: Path) -> 
     settings = Settings(home=tmp_path, redis_url="redis://127.0.0.1:1/0")
     mlflow = Registry(settings.mlflow_uri, settings.mlflow_artifacts)
     client = registry.client(settings.mlflow_uri)
-    mlflow.versions()  # makes the model
+    client.create_registered_model("nearline")
     run = client.create_run(client.create_experiment("old", settings.mlflow_artifacts.as_uri()))
     client.log_text(run.info.run_id, '{"manifest_version": 0}', "bundle/manifest.json")
     client.create_model_version(
