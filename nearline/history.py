@@ -60,6 +60,7 @@ SCHEMA = pa.schema(
         ("log_counter", pa.int64()),
     ]
 )
+LEAN = [name for name in SCHEMA.names if name != "payload"]  # Which no feature reads.
 _LOG_FILE = re.compile(r"^log-(\d+)_(\d+)-(\d+)_(\d+)-(\d+)\.parquet$")
 
 

@@ -32,7 +32,7 @@ from nearline.clock import utc
 from nearline.contracts.event import Event
 from nearline.errors import PermanentError
 from nearline.feast_layout import CUSTOMER_VIEW, ITEM_VIEW
-from nearline.history import SCHEMA, events_of, files, read_days, rows_in
+from nearline.history import LEAN, events_of, files, read_days, rows_in
 from nearline.history import Snapshot as History
 from nearline.history import snapshot as history_now
 from nearline.history_growth import Growth, growth, name_of
@@ -241,8 +241,7 @@ def _since(history: Path, now: History, since_us: int | None) -> Iterator[pa.Tab
         return
     day = f"day={utc(since_us):%Y-%m-%d}"
     tail = tuple(path for path in now.files if path.parent.name >= day)
-    columns = [name for name in SCHEMA.names if name != "payload"]  # Which no feature reads.
-    for _, lean in read_days(history, History(tail, now.positions), columns):
+    for _, lean in read_days(history, History(tail, now.positions), LEAN):
         yield lean.filter(pc.greater_equal(lean["known_at_us"], since_us)) if since_us else lean
 
 

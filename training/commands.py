@@ -10,6 +10,16 @@ from nearline.say import say
 from training.model_commands import models, policy_option
 from training.recipes import RECIPES
 
+
+def stopped() -> str:
+    """What a training says when Ctrl-C ends it."""
+    return say(
+        "\nStopped. What the encoder has learnt is kept: run the same command to go on, while "
+        "history is the same. The champion is as it was.",
+        "\n已停止。编码器进度已保存：历史未变时重新运行同一命令即可继续，线上模型未变。",
+    )
+
+
 ray_option = click.option(
     "--ray",
     default="",
@@ -91,13 +101,7 @@ def train(recipe: str, quick: bool, promote: bool, ray: str, policy: Path | None
         with Bars(log) as bars:
             trained = job.train(settings, config, SystemClock(), bars)
     except KeyboardInterrupt:
-        log.print(
-            say(
-                "\nStopped. What the encoder has learnt is kept: run the same command to go on, "
-                "while history is the same. The champion is as it was.",
-                "\n已停止。编码器进度已保存：历史未变时重新运行同一命令即可继续，线上模型未变。",
-            )
-        )
+        log.print(stopped())
         raise SystemExit(130) from None
     report.show(trained.metrics, bars.seconds, config.churn.horizons_days, out)
     if promote:

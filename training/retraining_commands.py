@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nearline.say import say
-from training.commands import quick_option, ray_option, recipe_option
+from training.commands import quick_option, ray_option, recipe_option, stopped
 from training.model_commands import REFUSED, policy_option
 from training.recipes import RECIPES
 
@@ -113,12 +113,7 @@ def _once(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     log = Console(stderr=True)
     log.print(say("loading torch, Feast and MLflow ...", "正在加载 torch、Feast 与 MLflow ……"))
-    stopped = say(
-        "\nStopped. What the encoder has learnt is kept: run the same command to go on, while "
-        "history is the same. The champion is as it was.",
-        "\n已停止。编码器进度已保存：历史未变时重新运行同一命令即可继续，线上模型未变。",
-    )
-    with run_until_stopped(), said_when_stopped(stopped):
+    with run_until_stopped(), said_when_stopped(stopped()):
         from training import promotion, retraining
         from training.progress import Bars
 

@@ -25,7 +25,6 @@ from nearline.offline_rows import Rows, rows_of
 from nearline.transforms import item
 from nearline.transforms.columns import customer_columns, item_columns
 
-_COLUMNS = [name for name in history.SCHEMA.names if name != "payload"]
 _PART, _PLACE = "part", "place"  # Which part an event belongs to; its place in its day.
 _ROWS_AT_ONCE = 20_000
 
@@ -72,7 +71,7 @@ def read_day(days: pa.Table, root: Path, now: history.Snapshot, view: str, parts
     for day in days["day"].to_pylist():
         files = tuple(path for path in now.files if path.parent.name == day)
         then = history.Snapshot(files, now.positions)
-        for _, lean in history.read_days(root, then, _COLUMNS):
+        for _, lean in history.read_days(root, then, history.LEAN):
             lean = lean.append_column(_PLACE, pa.array(np.arange(lean.num_rows), pa.int64()))
             rows, marks = _parted(lean, view, parts)
             found.append(lean.take(rows).append_column(_PART, pa.array(marks, pa.int64())))
