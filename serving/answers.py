@@ -202,7 +202,7 @@ def _list(
     viewed = {recent.item_id for recent in state.recent}
     chosen = rules.choose(
         ranked,
-        query.k,
+        query.k or 10,
         purchased={item_id for item_id, _ in state.purchased},
         excluded=set(query.exclude_item_ids),
         seen=viewed,

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from nearline.contracts.answer import ChurnReason, ChurnScore, Degradation
+from nearline.contracts.answer import FeatureReason, ChurnScore, Degradation
 from nearline.errors import StoreUnavailable
 from nearline.online import CustomerReading
 from nearline.transforms import customer
@@ -110,10 +110,10 @@ def _score(model: ChurnModel, values: dict[str, float]) -> ChurnScore:
     )
 
 
-def _reason(feature: str, values: dict[str, float], contribution: float) -> ChurnReason:
+def _reason(feature: str, values: dict[str, float], contribution: float) -> FeatureReason:
     value = values[feature]
     text_en, text_zh = feature_words(feature, value)
-    return ChurnReason(
+    return FeatureReason(
         feature=feature,
         value=None if math.isnan(value) else value,
         contribution=contribution,

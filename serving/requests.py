@@ -33,7 +33,7 @@ def recommend_query(
     as_of_us: int | None = None,
     bundle: str = "",
 ) -> RecommendQuery:
-    """The query, checked; raises InvalidRequest. An empty scene means home, no k means 10."""
+    """The query, checked; raises InvalidRequest. An empty scene means home."""
     if len(exclude_item_ids) > MAX_EXCLUDED:
         raise InvalidRequest(
             "exclude_item_ids",
@@ -46,7 +46,7 @@ def recommend_query(
     return RecommendQuery(
         customer_id=checked_customer_id(customer_id),
         scene=_scene(scene),
-        k=10 if k is None else k,
+        k=k,
         exclude_item_ids=tuple(exclude_item_ids),
         as_of_us=checked_instant(as_of_us),
         bundle=_chosen(bundle),
@@ -68,7 +68,7 @@ def checked_instant(as_of_us: int | None) -> int | None:
     return as_of_us
 
 
-def _scene(text: str) -> Scene:
+def _scene(text: str) -> str:
     try:
         return Scene(text) if text else Scene.HOME
     except ValueError:

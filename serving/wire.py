@@ -37,7 +37,7 @@ def customer_of(message: pb.ChurnRequest | pb.TagsRequest) -> tuple[str, int | N
 def recommendation(answer: Recommendation) -> pb.RecommendResponse:
     return pb.RecommendResponse(
         response_id=answer.response_id,
-        scene=answer.scene.value,
+        scene=answer.scene,
         items=[
             pb.RecommendedItem(
                 item_id=item.item_id,
@@ -76,7 +76,7 @@ def churn(answer: ChurnAnswer) -> pb.ChurnResponse:
                 horizon_days=score.horizon_days,
                 probability=score.probability,
                 reasons=[
-                    pb.ChurnReason(
+                    pb.FeatureReason(
                         feature=reason.feature,
                         value=reason.value,
                         contribution=reason.contribution,

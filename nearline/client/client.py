@@ -209,7 +209,7 @@ class Client:
     def recommend(
         self,
         customer_id: str,
-        scene: Scene | str = Scene.HOME,
+        scene: str = Scene.HOME,
         k: int = 10,
         *,
         exclude_item_ids: Sequence[str] = (),
@@ -217,7 +217,7 @@ class Client:
         timeout_s: float | None = None,
     ) -> Recommendation:
         """The k best items for a customer. Raises Refused, Unavailable or AnswerUnreadable."""
-        body: dict[str, Any] = {"customer_id": customer_id, "scene": str(scene), "k": k}
+        body: dict[str, Any] = {"customer_id": customer_id, "scene": scene, "k": k}
         if exclude_item_ids:
             body["exclude_item_ids"] = list(exclude_item_ids)
         if as_of_us is not None:
@@ -245,7 +245,7 @@ class Client:
         token: LogPosition | str,
         timeout_s: float = 3.0,
         *,
-        scene: Scene | str = Scene.HOME,
+        scene: str = Scene.HOME,
         k: int = 10,
     ) -> Recommendation:
         """Ask until the answer has seen the event at `token`; return that answer.

@@ -8,14 +8,29 @@ from enum import StrEnum
 MAX_ITEMS = 100
 
 
+MAX_ANCHORS = 50  # Items that a question may be about: a product page's one, a cart's several.
+MAX_WAIT_MS = 2_000  # Longest time that an answer may wait for an event (`min_position`).
+
+
 class Scene(StrEnum):
-    """Where in the shop the answer will be shown."""
+    """Where in the shop the answer will be shown: the scenes that ship with Nearline.
+
+    A shop's own files may name others, so everywhere else a scene is a plain name.
+    """
 
     HOME = "home"
+    GUESS_YOU_LIKE = "guess_you_like"
     DETAIL = "detail"
+    DETAIL_SIMILAR = "detail_similar"
+    DETAIL_BOUGHT_TOGETHER = "detail_bought_together"
     CART = "cart"
     AFTER_PURCHASE = "after_purchase"
+    CATEGORY = "category"
+    CAMPAIGN = "campaign"
+    COUPON = "coupon"
     MARKETING = "marketing"
+    PUSH = "push"
+    EMAIL = "email"
 
 
 class Degradation(StrEnum):
@@ -31,6 +46,9 @@ class Degradation(StrEnum):
     OUTSIDE_COHORT = "outside_cohort"  # unseen for too long: no score was calibrated on such
     CHALLENGER_UNAVAILABLE = "challenger_unavailable"  # it was asked for; the champion answered
     EXPOSURES_DELAYED = "exposures_delayed"  # could not be logged yet; kept and retried
+    STALE = "stale"  # the event of `min_position` did not arrive within the wait
+    DEADLINE = "deadline"  # a part was left out because the time was up
+    CAP_UNKNOWN = "cap_unknown"  # the counts of a frequency cap could not be read: nothing sent
 
 
 class Chosen(StrEnum):
@@ -42,17 +60,31 @@ class Chosen(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecommendQuery:
-    """One question. `as_of_us` None means now; it serves replays and tests.
+    """One question.
 
-    `bundle` None leaves the choice to the share of customers that the challenger gets.
+    `k` None asks for as many as the scene shows. `item_ids` are what the question is about: the
+    product page's item, the cart's, the order's. `channel` is by what way the list reaches the
+    customer, for caps that count by it. `age_years` lets items with an age limit through.
+    With `personalized` off nothing of the customer is read. `min_position` is the log token of
+    an event that the answer must have seen; it waits for that up to `max_wait_ms`.
+    `as_of_us` None means now; it serves tests. `bundle` None leaves the choice to the share of
+    customers that the challenger gets.
     """
 
     customer_id: str
-    scene: Scene = Scene.HOME
-    k: int = 10
+    scene: str = Scene.HOME
+    k: int | None = None
     exclude_item_ids: tuple[str, ...] = ()
     as_of_us: int | None = None
     bundle: Chosen | None = None
+    item_ids: tuple[str, ...] = ()
+    category: str = ""
+    channel: str = ""
+    age_years: int | None = None
+    personalized: bool = True
+    explain: bool = False
+    min_position: str = ""
+    max_wait_ms: int = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +98,57 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """A rule that changed an item's place; ranks start at 1, before and after that rule."""
+
+    rule: str
+    from_rank: int
+    to_rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class PastEvent:
+    """Something the customer did that speaks for an item."""
+
+    kind: str  # view, cart, purchase, favourite
+    item_id: str
+    at_us: int
+    similarity: float  # cosine between the two items, -1 to 1; 1 for the item itself
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureReason:
+    """One feature's pull on a score, in the model's own units (log-odds for probabilities).
+
+    `value` is None where the feature does not exist for this customer or item.
+    """
+
+    feature: str
+    value: float | None
+    contribution: float
+    text_en: str
+    text_zh: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why an item stands where it stands, for the people who run the shop.
+
+    `contributions` add up, with all that are not shown and a base, to the ranker's score.
+    """
+
+    source_ranks: dict[str, int]
+    nearest: tuple[PastEvent, ...]
+    contributions: tuple[FeatureReason, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RecommendedItem:
-    """One place in the list; rank starts at 1."""
+    """One place in the list; rank starts at 1.
+
+    `moves` are the rules that put it there, `propensity` the probability that this place got
+    this item, given the places before it: below 1 only where the scene explores.
+    """
 
     item_id: str
     rank: int
@@ -76,20 +157,29 @@ class RecommendedItem:
     reasons: tuple[Reason, ...]
     category: str = ""
     price_cents: int = 0
+    moves: tuple[Move, ...] = ()
+    propensity: float = 1.0
+    explanation: Explanation | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RuleEffect:
-    """A rule that changed the list, and how many candidates it touched."""
+    """A rule that changed the list, how many candidates it touched, and the first of them.
 
-    rule: str  # never_purchased, excluded, category_share, seen_share
+    `note` is empty where the rule held; else it says why it could not hold, and for how much.
+    """
+
+    rule: str  # see docs/scenes.md
     affected: int
     note: str = ""
+    item_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """What made the answer. Bundle is the registry's version number, or empty."""
+    """What made the answer. Bundle is the registry's version number, or empty; rules is the
+    digest of the scene and rule files.
+    """
 
     bundle: str = ""
     rules: str = ""
@@ -100,7 +190,9 @@ class Versions:
 class Receipt:
     """How fresh the answer is: proof of which events it has seen.
 
-    `log_position` is the newest event of this customer folded into the features used.
+    `log_position` is the newest event of this customer folded into the features used,
+    `item_positions` the newest of each partition folded into the items' (so together they name
+    every event that the answer knew).
     """
 
     log_position: str
@@ -108,6 +200,7 @@ class Receipt:
     newest_event_at_us: int
     newest_event_age_ms: float | None
     features_age_ms: float | None
+    item_positions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +208,7 @@ class Recommendation:
     """The answer to a RecommendQuery."""
 
     response_id: str
-    scene: Scene
+    scene: str
     items: tuple[RecommendedItem, ...]
     rules: tuple[RuleEffect, ...]
     versions: Versions
@@ -124,23 +217,12 @@ class Recommendation:
 
 
 @dataclass(frozen=True, slots=True)
-class ChurnReason:
-    """One feature's pull on a churn score, in log-odds; positive speaks for leaving."""
-
-    feature: str
-    value: float | None
-    contribution: float
-    text_en: str
-    text_zh: str
-
-
-@dataclass(frozen=True, slots=True)
 class ChurnScore:
     """The calibrated probability of no event within the horizon."""
 
     horizon_days: int
     probability: float
-    reasons: tuple[ChurnReason, ...]
+    reasons: tuple[FeatureReason, ...]
 
 
 @dataclass(frozen=True, slots=True)

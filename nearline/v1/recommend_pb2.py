@@ -24,41 +24,51 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bnearline/v1/recommend.proto\x12\x0bnearline.v1\"}\n\x10RecommendRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\r\n\x05scene\x18\x02 \x01(\t\x12\t\n\x01k\x18\x03 \x01(\x05\x12\x18\n\x10\x65xclude_item_ids\x18\x04 \x03(\t\x12\x10\n\x08\x61s_of_us\x18\x05 \x01(\x03\x12\x0e\n\x06\x62undle\x18\x06 \x01(\t\"\xee\x01\n\x11RecommendResponse\x12\x13\n\x0bresponse_id\x18\x01 \x01(\t\x12\r\n\x05scene\x18\x02 \x01(\t\x12+\n\x05items\x18\x03 \x03(\x0b\x32\x1c.nearline.v1.RecommendedItem\x12&\n\x05rules\x18\x04 \x03(\x0b\x32\x17.nearline.v1.RuleEffect\x12\'\n\x08versions\x18\x05 \x01(\x0b\x32\x15.nearline.v1.Versions\x12%\n\x07receipt\x18\x06 \x01(\x0b\x32\x14.nearline.v1.Receipt\x12\x10\n\x08\x64\x65graded\x18\x07 \x03(\t\"\x9d\x01\n\x0fRecommendedItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0c\n\x04rank\x18\x02 \x01(\x05\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x0f\n\x07sources\x18\x04 \x03(\t\x12$\n\x07reasons\x18\x05 \x03(\x0b\x32\x13.nearline.v1.Reason\x12\x10\n\x08\x63\x61tegory\x18\x06 \x01(\t\x12\x13\n\x0bprice_cents\x18\x07 \x01(\x03\"I\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x0f\n\x07text_en\x18\x03 \x01(\t\x12\x0f\n\x07text_zh\x18\x04 \x01(\t\":\n\nRuleEffect\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x10\n\x08\x61\x66\x66\x65\x63ted\x18\x02 \x01(\x05\x12\x0c\n\x04note\x18\x03 \x01(\t\"=\n\x08Versions\x12\x0e\n\x06\x62undle\x18\x01 \x01(\t\x12\r\n\x05rules\x18\x02 \x01(\t\x12\x12\n\nexperiment\x18\x03 \x01(\t\"\xb9\x01\n\x07Receipt\x12\x14\n\x0clog_position\x18\x01 \x01(\t\x12\x10\n\x08\x61s_of_us\x18\x02 \x01(\x03\x12\x1a\n\x12newest_event_at_us\x18\x03 \x01(\x03\x12 \n\x13newest_event_age_ms\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x1c\n\x0f\x66\x65\x61tures_age_ms\x18\x05 \x01(\x01H\x01\x88\x01\x01\x42\x16\n\x14_newest_event_age_msB\x12\n\x10_features_age_ms\"5\n\x0c\x43hurnRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x10\n\x08\x61s_of_us\x18\x02 \x01(\x03\"\xaf\x01\n\rChurnResponse\x12\x13\n\x0bresponse_id\x18\x01 \x01(\t\x12\'\n\x06scores\x18\x02 \x03(\x0b\x32\x17.nearline.v1.ChurnScore\x12\'\n\x08versions\x18\x03 \x01(\x0b\x32\x15.nearline.v1.Versions\x12%\n\x07receipt\x18\x04 \x01(\x0b\x32\x14.nearline.v1.Receipt\x12\x10\n\x08\x64\x65graded\x18\x05 \x03(\t\"b\n\nChurnScore\x12\x14\n\x0chorizon_days\x18\x01 \x01(\x05\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\x12)\n\x07reasons\x18\x03 \x03(\x0b\x32\x18.nearline.v1.ChurnReason\"t\n\x0b\x43hurnReason\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12\x12\n\x05value\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x0c\x63ontribution\x18\x03 \x01(\x01\x12\x0f\n\x07text_en\x18\x04 \x01(\t\x12\x0f\n\x07text_zh\x18\x05 \x01(\tB\x08\n\x06_value\"4\n\x0bTagsRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x10\n\x08\x61s_of_us\x18\x02 \x01(\x03\"g\n\x0cTagsResponse\x12\x1e\n\x04tags\x18\x01 \x03(\x0b\x32\x10.nearline.v1.Tag\x12%\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.nearline.v1.Receipt\x12\x10\n\x08\x64\x65graded\x18\x03 \x03(\t\"5\n\x03Tag\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07text_en\x18\x02 \x01(\t\x12\x0f\n\x07text_zh\x18\x03 \x01(\t2\xda\x01\n\x0fRecommendations\x12J\n\tRecommend\x12\x1d.nearline.v1.RecommendRequest\x1a\x1e.nearline.v1.RecommendResponse\x12>\n\x05\x43hurn\x12\x19.nearline.v1.ChurnRequest\x1a\x1a.nearline.v1.ChurnResponse\x12;\n\x04Tags\x12\x18.nearline.v1.TagsRequest\x1a\x19.nearline.v1.TagsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bnearline/v1/recommend.proto\x12\x0bnearline.v1\"\xc2\x02\n\x10RecommendRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\r\n\x05scene\x18\x02 \x01(\t\x12\t\n\x01k\x18\x03 \x01(\x05\x12\x18\n\x10\x65xclude_item_ids\x18\x04 \x03(\t\x12\x10\n\x08\x61s_of_us\x18\x05 \x01(\x03\x12\x0e\n\x06\x62undle\x18\x06 \x01(\t\x12\x10\n\x08item_ids\x18\x07 \x03(\t\x12\x10\n\x08\x63\x61tegory\x18\x08 \x01(\t\x12\x0f\n\x07\x63hannel\x18\t \x01(\t\x12\x16\n\tage_years\x18\n \x01(\x05H\x00\x88\x01\x01\x12\x17\n\x0fpersonalization\x18\x0b \x01(\t\x12\x0f\n\x07\x65xplain\x18\x0c \x01(\x08\x12\x14\n\x0cmin_position\x18\r \x01(\t\x12\x18\n\x0bmax_wait_ms\x18\x0e \x01(\x05H\x01\x88\x01\x01\x42\x0c\n\n_age_yearsB\x0e\n\x0c_max_wait_ms\"\xee\x01\n\x11RecommendResponse\x12\x13\n\x0bresponse_id\x18\x01 \x01(\t\x12\r\n\x05scene\x18\x02 \x01(\t\x12+\n\x05items\x18\x03 \x03(\x0b\x32\x1c.nearline.v1.RecommendedItem\x12&\n\x05rules\x18\x04 \x03(\x0b\x32\x17.nearline.v1.RuleEffect\x12\'\n\x08versions\x18\x05 \x01(\x0b\x32\x15.nearline.v1.Versions\x12%\n\x07receipt\x18\x06 \x01(\x0b\x32\x14.nearline.v1.Receipt\x12\x10\n\x08\x64\x65graded\x18\x07 \x03(\t\"\x82\x02\n\x0fRecommendedItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0c\n\x04rank\x18\x02 \x01(\x05\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x0f\n\x07sources\x18\x04 \x03(\t\x12$\n\x07reasons\x18\x05 \x03(\x0b\x32\x13.nearline.v1.Reason\x12\x10\n\x08\x63\x61tegory\x18\x06 \x01(\t\x12\x13\n\x0bprice_cents\x18\x07 \x01(\x03\x12 \n\x05moves\x18\x08 \x03(\x0b\x32\x11.nearline.v1.Move\x12\x12\n\npropensity\x18\t \x01(\x01\x12-\n\x0b\x65xplanation\x18\n \x01(\x0b\x32\x18.nearline.v1.Explanation\"8\n\x04Move\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x11\n\tfrom_rank\x18\x02 \x01(\x05\x12\x0f\n\x07to_rank\x18\x03 \x01(\x05\"\xde\x01\n\x0b\x45xplanation\x12?\n\x0csource_ranks\x18\x01 \x03(\x0b\x32).nearline.v1.Explanation.SourceRanksEntry\x12\'\n\x07nearest\x18\x02 \x03(\x0b\x32\x16.nearline.v1.PastEvent\x12\x31\n\rcontributions\x18\x03 \x03(\x0b\x32\x1a.nearline.v1.FeatureReason\x1a\x32\n\x10SourceRanksEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"M\n\tPastEvent\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\r\n\x05\x61t_us\x18\x03 \x01(\x03\x12\x12\n\nsimilarity\x18\x04 \x01(\x01\"I\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x0f\n\x07text_en\x18\x03 \x01(\t\x12\x0f\n\x07text_zh\x18\x04 \x01(\t\"L\n\nRuleEffect\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x10\n\x08\x61\x66\x66\x65\x63ted\x18\x02 \x01(\x05\x12\x0c\n\x04note\x18\x03 \x01(\t\x12\x10\n\x08item_ids\x18\x04 \x03(\t\"=\n\x08Versions\x12\x0e\n\x06\x62undle\x18\x01 \x01(\t\x12\r\n\x05rules\x18\x02 \x01(\t\x12\x12\n\nexperiment\x18\x03 \x01(\t\"\xd1\x01\n\x07Receipt\x12\x14\n\x0clog_position\x18\x01 \x01(\t\x12\x10\n\x08\x61s_of_us\x18\x02 \x01(\x03\x12\x1a\n\x12newest_event_at_us\x18\x03 \x01(\x03\x12 \n\x13newest_event_age_ms\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x1c\n\x0f\x66\x65\x61tures_age_ms\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x16\n\x0eitem_positions\x18\x06 \x03(\tB\x16\n\x14_newest_event_age_msB\x12\n\x10_features_age_ms\"5\n\x0c\x43hurnRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x10\n\x08\x61s_of_us\x18\x02 \x01(\x03\"\xaf\x01\n\rChurnResponse\x12\x13\n\x0bresponse_id\x18\x01 \x01(\t\x12\'\n\x06scores\x18\x02 \x03(\x0b\x32\x17.nearline.v1.ChurnScore\x12\'\n\x08versions\x18\x03 \x01(\x0b\x32\x15.nearline.v1.Versions\x12%\n\x07receipt\x18\x04 \x01(\x0b\x32\x14.nearline.v1.Receipt\x12\x10\n\x08\x64\x65graded\x18\x05 \x03(\t\"d\n\nChurnScore\x12\x14\n\x0chorizon_days\x18\x01 \x01(\x05\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\x12+\n\x07reasons\x18\x03 \x03(\x0b\x32\x1a.nearline.v1.FeatureReason\"v\n\rFeatureReason\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12\x12\n\x05value\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x0c\x63ontribution\x18\x03 \x01(\x01\x12\x0f\n\x07text_en\x18\x04 \x01(\t\x12\x0f\n\x07text_zh\x18\x05 \x01(\tB\x08\n\x06_value\"4\n\x0bTagsRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x10\n\x08\x61s_of_us\x18\x02 \x01(\x03\"g\n\x0cTagsResponse\x12\x1e\n\x04tags\x18\x01 \x03(\x0b\x32\x10.nearline.v1.Tag\x12%\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.nearline.v1.Receipt\x12\x10\n\x08\x64\x65graded\x18\x03 \x03(\t\"5\n\x03Tag\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07text_en\x18\x02 \x01(\t\x12\x0f\n\x07text_zh\x18\x03 \x01(\t2\xda\x01\n\x0fRecommendations\x12J\n\tRecommend\x12\x1d.nearline.v1.RecommendRequest\x1a\x1e.nearline.v1.RecommendResponse\x12>\n\x05\x43hurn\x12\x19.nearline.v1.ChurnRequest\x1a\x1a.nearline.v1.ChurnResponse\x12;\n\x04Tags\x12\x18.nearline.v1.TagsRequest\x1a\x19.nearline.v1.TagsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nearline.v1.recommend_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RECOMMENDREQUEST']._serialized_start=44
-  _globals['_RECOMMENDREQUEST']._serialized_end=169
-  _globals['_RECOMMENDRESPONSE']._serialized_start=172
-  _globals['_RECOMMENDRESPONSE']._serialized_end=410
-  _globals['_RECOMMENDEDITEM']._serialized_start=413
-  _globals['_RECOMMENDEDITEM']._serialized_end=570
-  _globals['_REASON']._serialized_start=572
-  _globals['_REASON']._serialized_end=645
-  _globals['_RULEEFFECT']._serialized_start=647
-  _globals['_RULEEFFECT']._serialized_end=705
-  _globals['_VERSIONS']._serialized_start=707
-  _globals['_VERSIONS']._serialized_end=768
-  _globals['_RECEIPT']._serialized_start=771
-  _globals['_RECEIPT']._serialized_end=956
-  _globals['_CHURNREQUEST']._serialized_start=958
-  _globals['_CHURNREQUEST']._serialized_end=1011
-  _globals['_CHURNRESPONSE']._serialized_start=1014
-  _globals['_CHURNRESPONSE']._serialized_end=1189
-  _globals['_CHURNSCORE']._serialized_start=1191
-  _globals['_CHURNSCORE']._serialized_end=1289
-  _globals['_CHURNREASON']._serialized_start=1291
-  _globals['_CHURNREASON']._serialized_end=1407
-  _globals['_TAGSREQUEST']._serialized_start=1409
-  _globals['_TAGSREQUEST']._serialized_end=1461
-  _globals['_TAGSRESPONSE']._serialized_start=1463
-  _globals['_TAGSRESPONSE']._serialized_end=1566
-  _globals['_TAG']._serialized_start=1568
-  _globals['_TAG']._serialized_end=1621
-  _globals['_RECOMMENDATIONS']._serialized_start=1624
-  _globals['_RECOMMENDATIONS']._serialized_end=1842
+  _globals['_EXPLANATION_SOURCERANKSENTRY']._loaded_options = None
+  _globals['_EXPLANATION_SOURCERANKSENTRY']._serialized_options = b'8\001'
+  _globals['_RECOMMENDREQUEST']._serialized_start=45
+  _globals['_RECOMMENDREQUEST']._serialized_end=367
+  _globals['_RECOMMENDRESPONSE']._serialized_start=370
+  _globals['_RECOMMENDRESPONSE']._serialized_end=608
+  _globals['_RECOMMENDEDITEM']._serialized_start=611
+  _globals['_RECOMMENDEDITEM']._serialized_end=869
+  _globals['_MOVE']._serialized_start=871
+  _globals['_MOVE']._serialized_end=927
+  _globals['_EXPLANATION']._serialized_start=930
+  _globals['_EXPLANATION']._serialized_end=1152
+  _globals['_EXPLANATION_SOURCERANKSENTRY']._serialized_start=1102
+  _globals['_EXPLANATION_SOURCERANKSENTRY']._serialized_end=1152
+  _globals['_PASTEVENT']._serialized_start=1154
+  _globals['_PASTEVENT']._serialized_end=1231
+  _globals['_REASON']._serialized_start=1233
+  _globals['_REASON']._serialized_end=1306
+  _globals['_RULEEFFECT']._serialized_start=1308
+  _globals['_RULEEFFECT']._serialized_end=1384
+  _globals['_VERSIONS']._serialized_start=1386
+  _globals['_VERSIONS']._serialized_end=1447
+  _globals['_RECEIPT']._serialized_start=1450
+  _globals['_RECEIPT']._serialized_end=1659
+  _globals['_CHURNREQUEST']._serialized_start=1661
+  _globals['_CHURNREQUEST']._serialized_end=1714
+  _globals['_CHURNRESPONSE']._serialized_start=1717
+  _globals['_CHURNRESPONSE']._serialized_end=1892
+  _globals['_CHURNSCORE']._serialized_start=1894
+  _globals['_CHURNSCORE']._serialized_end=1994
+  _globals['_FEATUREREASON']._serialized_start=1996
+  _globals['_FEATUREREASON']._serialized_end=2114
+  _globals['_TAGSREQUEST']._serialized_start=2116
+  _globals['_TAGSREQUEST']._serialized_end=2168
+  _globals['_TAGSRESPONSE']._serialized_start=2170
+  _globals['_TAGSRESPONSE']._serialized_end=2273
+  _globals['_TAG']._serialized_start=2275
+  _globals['_TAG']._serialized_end=2328
+  _globals['_RECOMMENDATIONS']._serialized_start=2331
+  _globals['_RECOMMENDATIONS']._serialized_end=2549
 # @@protoc_insertion_point(module_scope)

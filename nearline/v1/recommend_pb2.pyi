@@ -7,20 +7,36 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class RecommendRequest(_message.Message):
-    __slots__ = ("customer_id", "scene", "k", "exclude_item_ids", "as_of_us", "bundle")
+    __slots__ = ("customer_id", "scene", "k", "exclude_item_ids", "as_of_us", "bundle", "item_ids", "category", "channel", "age_years", "personalization", "explain", "min_position", "max_wait_ms")
     CUSTOMER_ID_FIELD_NUMBER: _ClassVar[int]
     SCENE_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
     EXCLUDE_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
     AS_OF_US_FIELD_NUMBER: _ClassVar[int]
     BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    AGE_YEARS_FIELD_NUMBER: _ClassVar[int]
+    PERSONALIZATION_FIELD_NUMBER: _ClassVar[int]
+    EXPLAIN_FIELD_NUMBER: _ClassVar[int]
+    MIN_POSITION_FIELD_NUMBER: _ClassVar[int]
+    MAX_WAIT_MS_FIELD_NUMBER: _ClassVar[int]
     customer_id: str
     scene: str
     k: int
     exclude_item_ids: _containers.RepeatedScalarFieldContainer[str]
     as_of_us: int
     bundle: str
-    def __init__(self, customer_id: _Optional[str] = ..., scene: _Optional[str] = ..., k: _Optional[int] = ..., exclude_item_ids: _Optional[_Iterable[str]] = ..., as_of_us: _Optional[int] = ..., bundle: _Optional[str] = ...) -> None: ...
+    item_ids: _containers.RepeatedScalarFieldContainer[str]
+    category: str
+    channel: str
+    age_years: int
+    personalization: str
+    explain: bool
+    min_position: str
+    max_wait_ms: int
+    def __init__(self, customer_id: _Optional[str] = ..., scene: _Optional[str] = ..., k: _Optional[int] = ..., exclude_item_ids: _Optional[_Iterable[str]] = ..., as_of_us: _Optional[int] = ..., bundle: _Optional[str] = ..., item_ids: _Optional[_Iterable[str]] = ..., category: _Optional[str] = ..., channel: _Optional[str] = ..., age_years: _Optional[int] = ..., personalization: _Optional[str] = ..., explain: _Optional[bool] = ..., min_position: _Optional[str] = ..., max_wait_ms: _Optional[int] = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
     __slots__ = ("response_id", "scene", "items", "rules", "versions", "receipt", "degraded")
@@ -41,7 +57,7 @@ class RecommendResponse(_message.Message):
     def __init__(self, response_id: _Optional[str] = ..., scene: _Optional[str] = ..., items: _Optional[_Iterable[_Union[RecommendedItem, _Mapping]]] = ..., rules: _Optional[_Iterable[_Union[RuleEffect, _Mapping]]] = ..., versions: _Optional[_Union[Versions, _Mapping]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., degraded: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RecommendedItem(_message.Message):
-    __slots__ = ("item_id", "rank", "score", "sources", "reasons", "category", "price_cents")
+    __slots__ = ("item_id", "rank", "score", "sources", "reasons", "category", "price_cents", "moves", "propensity", "explanation")
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     RANK_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
@@ -49,6 +65,9 @@ class RecommendedItem(_message.Message):
     REASONS_FIELD_NUMBER: _ClassVar[int]
     CATEGORY_FIELD_NUMBER: _ClassVar[int]
     PRICE_CENTS_FIELD_NUMBER: _ClassVar[int]
+    MOVES_FIELD_NUMBER: _ClassVar[int]
+    PROPENSITY_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     item_id: str
     rank: int
     score: float
@@ -56,7 +75,49 @@ class RecommendedItem(_message.Message):
     reasons: _containers.RepeatedCompositeFieldContainer[Reason]
     category: str
     price_cents: int
-    def __init__(self, item_id: _Optional[str] = ..., rank: _Optional[int] = ..., score: _Optional[float] = ..., sources: _Optional[_Iterable[str]] = ..., reasons: _Optional[_Iterable[_Union[Reason, _Mapping]]] = ..., category: _Optional[str] = ..., price_cents: _Optional[int] = ...) -> None: ...
+    moves: _containers.RepeatedCompositeFieldContainer[Move]
+    propensity: float
+    explanation: Explanation
+    def __init__(self, item_id: _Optional[str] = ..., rank: _Optional[int] = ..., score: _Optional[float] = ..., sources: _Optional[_Iterable[str]] = ..., reasons: _Optional[_Iterable[_Union[Reason, _Mapping]]] = ..., category: _Optional[str] = ..., price_cents: _Optional[int] = ..., moves: _Optional[_Iterable[_Union[Move, _Mapping]]] = ..., propensity: _Optional[float] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ...) -> None: ...
+
+class Move(_message.Message):
+    __slots__ = ("rule", "from_rank", "to_rank")
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    FROM_RANK_FIELD_NUMBER: _ClassVar[int]
+    TO_RANK_FIELD_NUMBER: _ClassVar[int]
+    rule: str
+    from_rank: int
+    to_rank: int
+    def __init__(self, rule: _Optional[str] = ..., from_rank: _Optional[int] = ..., to_rank: _Optional[int] = ...) -> None: ...
+
+class Explanation(_message.Message):
+    __slots__ = ("source_ranks", "nearest", "contributions")
+    class SourceRanksEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    SOURCE_RANKS_FIELD_NUMBER: _ClassVar[int]
+    NEAREST_FIELD_NUMBER: _ClassVar[int]
+    CONTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
+    source_ranks: _containers.ScalarMap[str, int]
+    nearest: _containers.RepeatedCompositeFieldContainer[PastEvent]
+    contributions: _containers.RepeatedCompositeFieldContainer[FeatureReason]
+    def __init__(self, source_ranks: _Optional[_Mapping[str, int]] = ..., nearest: _Optional[_Iterable[_Union[PastEvent, _Mapping]]] = ..., contributions: _Optional[_Iterable[_Union[FeatureReason, _Mapping]]] = ...) -> None: ...
+
+class PastEvent(_message.Message):
+    __slots__ = ("kind", "item_id", "at_us", "similarity")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    SIMILARITY_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    item_id: str
+    at_us: int
+    similarity: float
+    def __init__(self, kind: _Optional[str] = ..., item_id: _Optional[str] = ..., at_us: _Optional[int] = ..., similarity: _Optional[float] = ...) -> None: ...
 
 class Reason(_message.Message):
     __slots__ = ("code", "item_id", "text_en", "text_zh")
@@ -71,14 +132,16 @@ class Reason(_message.Message):
     def __init__(self, code: _Optional[str] = ..., item_id: _Optional[str] = ..., text_en: _Optional[str] = ..., text_zh: _Optional[str] = ...) -> None: ...
 
 class RuleEffect(_message.Message):
-    __slots__ = ("rule", "affected", "note")
+    __slots__ = ("rule", "affected", "note", "item_ids")
     RULE_FIELD_NUMBER: _ClassVar[int]
     AFFECTED_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
+    ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
     rule: str
     affected: int
     note: str
-    def __init__(self, rule: _Optional[str] = ..., affected: _Optional[int] = ..., note: _Optional[str] = ...) -> None: ...
+    item_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, rule: _Optional[str] = ..., affected: _Optional[int] = ..., note: _Optional[str] = ..., item_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Versions(_message.Message):
     __slots__ = ("bundle", "rules", "experiment")
@@ -91,18 +154,20 @@ class Versions(_message.Message):
     def __init__(self, bundle: _Optional[str] = ..., rules: _Optional[str] = ..., experiment: _Optional[str] = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("log_position", "as_of_us", "newest_event_at_us", "newest_event_age_ms", "features_age_ms")
+    __slots__ = ("log_position", "as_of_us", "newest_event_at_us", "newest_event_age_ms", "features_age_ms", "item_positions")
     LOG_POSITION_FIELD_NUMBER: _ClassVar[int]
     AS_OF_US_FIELD_NUMBER: _ClassVar[int]
     NEWEST_EVENT_AT_US_FIELD_NUMBER: _ClassVar[int]
     NEWEST_EVENT_AGE_MS_FIELD_NUMBER: _ClassVar[int]
     FEATURES_AGE_MS_FIELD_NUMBER: _ClassVar[int]
+    ITEM_POSITIONS_FIELD_NUMBER: _ClassVar[int]
     log_position: str
     as_of_us: int
     newest_event_at_us: int
     newest_event_age_ms: float
     features_age_ms: float
-    def __init__(self, log_position: _Optional[str] = ..., as_of_us: _Optional[int] = ..., newest_event_at_us: _Optional[int] = ..., newest_event_age_ms: _Optional[float] = ..., features_age_ms: _Optional[float] = ...) -> None: ...
+    item_positions: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, log_position: _Optional[str] = ..., as_of_us: _Optional[int] = ..., newest_event_at_us: _Optional[int] = ..., newest_event_age_ms: _Optional[float] = ..., features_age_ms: _Optional[float] = ..., item_positions: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ChurnRequest(_message.Message):
     __slots__ = ("customer_id", "as_of_us")
@@ -133,10 +198,10 @@ class ChurnScore(_message.Message):
     REASONS_FIELD_NUMBER: _ClassVar[int]
     horizon_days: int
     probability: float
-    reasons: _containers.RepeatedCompositeFieldContainer[ChurnReason]
-    def __init__(self, horizon_days: _Optional[int] = ..., probability: _Optional[float] = ..., reasons: _Optional[_Iterable[_Union[ChurnReason, _Mapping]]] = ...) -> None: ...
+    reasons: _containers.RepeatedCompositeFieldContainer[FeatureReason]
+    def __init__(self, horizon_days: _Optional[int] = ..., probability: _Optional[float] = ..., reasons: _Optional[_Iterable[_Union[FeatureReason, _Mapping]]] = ...) -> None: ...
 
-class ChurnReason(_message.Message):
+class FeatureReason(_message.Message):
     __slots__ = ("feature", "value", "contribution", "text_en", "text_zh")
     FEATURE_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]

@@ -189,7 +189,7 @@ def test_a_problem_document_becomes_an_error_that_quotes_it(
 def test_answers_are_typed_and_newer_fields_are_ignored(client: Client) -> None:
     answer = client.recommend("c-1", Scene.CART, k=1)
 
-    assert answer.scene is Scene.CART
+    assert answer.scene == Scene.CART
     assert answer.items[0].item_id == "i-1"
     assert answer.versions.bundle == "3"
     assert answer.degraded == (Degradation.RANKER_UNAVAILABLE,)

@@ -46,7 +46,7 @@ def test_an_answer_carries_items_reasons_versions_and_a_receipt(shopped: Any, ti
 
     assert [item.rank for item in answer.items] == [1, 2, 3, 4, 5]
     assert all(item.reasons and item.sources for item in answer.items)
-    assert answer.scene is Scene.CART
+    assert answer.scene == Scene.CART
     assert answer.versions.bundle == "1"
     assert answer.versions.rules == RULES_VERSION
     assert answer.receipt.as_of_us == tiny.NOW_US
