@@ -20,6 +20,10 @@ SCHEMA_VERSION = 1
 Instant = Annotated[int, msgspec.Meta(ge=1, le=253_402_300_799_999_999)]  # to the end of 9999
 Cents = Annotated[int, msgspec.Meta(ge=-(10**12), le=10**12)]
 Quantity = Annotated[int, msgspec.Meta(ge=0, le=10**6)]
+Stock = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
+RatingHundredths = Annotated[int, msgspec.Meta(ge=0, le=500)]
+AgeYears = Annotated[int, msgspec.Meta(ge=0, le=120)]
+RepurchaseDays = Annotated[int, msgspec.Meta(ge=0, le=3_650)]
 
 
 class Kind(IntEnum):
@@ -50,6 +54,21 @@ ITEM_LISTED = "item_listed"  # A shop announces or reprices items; carries no cu
 EXPOSURE = "exposure"  # Nearline showed these items; `response_id` says in which answer.
 
 
+class StatedFacts(msgspec.Struct, frozen=True, array_like=True):
+    """What an `item_listed` event states of one item for the rules; None: it does not say.
+
+    `stock` counts units, and stands at 1 where the shop only says that there are some. An item
+    may be bought again `repurchase_days` after a purchase; 0: never. A field's place is its code
+    in stored item states (nearline/transforms/item_facts.py): append, never reorder.
+    """
+
+    stock: Stock | None = None
+    rating_hundredths: RatingHundredths | None = None  # 4.35 stars are 435.
+    banned: bool | None = None
+    min_age_years: AgeYears | None = None
+    repurchase_days: RepurchaseDays | None = None
+
+
 class Line(msgspec.Struct, frozen=True, array_like=True):
     """One item in an event. `price_cents` is per unit; None where the sender did not say."""
 
@@ -57,6 +76,7 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
     quantity: Quantity = 1
     price_cents: Cents | None = None
     category: str | None = None
+    facts: StatedFacts | None = None  # Only in `item_listed`; absent in older bytes on the log.
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

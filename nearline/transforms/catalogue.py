@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from nearline.contracts.event import StatedFacts
 from nearline.transforms import customer, item
 
 
@@ -127,6 +128,7 @@ ITEM: tuple[Feature, ...] = (
 
 _US = "UTC microseconds since the epoch; 0: never"
 _RECENTS = f"of the newest {customer.RECENT_LIMIT} interactions, newest first"
+_FACT_CODES = ", ".join(f"{code} {name}" for code, name in enumerate(StatedFacts.__struct_fields__))
 _BUCKET_ROWS = "rows of bucket index, then one number per count, laid end to end"
 CUSTOMER_COLUMNS: dict[str, str] = {
     "first_seen_us": f"First interaction, {_US}.",
@@ -164,4 +166,6 @@ ITEM_COLUMNS: dict[str, str] = {
     "minute_buckets": f"Views, carts, purchases by minute, one hour: {_BUCKET_ROWS}.",
     "half_hour_buckets": f"The same by half hour, one day: {_BUCKET_ROWS}.",
     "quarter_day_buckets": f"The same by six hours, 30 days: {_BUCKET_ROWS}.",
+    "facts": "Newest stated facts, for the rules: rows of code, instant stated (UTC microseconds), "
+    f"value, laid end to end. Codes: {_FACT_CODES}.",
 }

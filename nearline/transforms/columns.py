@@ -14,6 +14,7 @@ from nearline.transforms import customer, item
 from nearline.transforms.buckets import TIERS, flatten, unflatten
 from nearline.transforms.customer import CustomerState, Recent
 from nearline.transforms.item import ItemState
+from nearline.transforms.item_facts import FACT_COLUMNS
 
 ColumnType = Literal["int", "str", "ints", "strs"]
 Value = int | str | list[int] | list[str]
@@ -43,7 +44,7 @@ CUSTOMER_COLUMNS: dict[str, ColumnType] = {
     "purchased_item_ids": "strs",
     "purchased_at_us": "ints",
 }
-ITEM_COLUMNS: dict[str, ColumnType] = _scalars(ItemState)
+ITEM_COLUMNS: dict[str, ColumnType] = {**_scalars(ItemState), "facts": "ints"}
 _CUSTOMER_INTS = [name for name, type_ in _scalars(CustomerState).items() if type_ == "int"]
 _ITEM_SCALARS = [name for name, type_ in ITEM_COLUMNS.items() if type_ in ("int", "str")]
 
@@ -98,6 +99,7 @@ def item_columns(state: ItemState) -> Columns:
     row: Columns = {name: getattr(state, name) for name in _ITEM_SCALARS}
     for tier in TIERS:
         row[tier.name] = flatten(getattr(state, tier.name))
+    row["facts"] = flatten(state.facts)
     return row
 
 
@@ -107,7 +109,11 @@ def item_state(row: Mapping[str, Any]) -> ItemState:
         name: str(row.get(name) or "") if ITEM_COLUMNS[name] == "str" else int(row.get(name) or 0)
         for name in _ITEM_SCALARS
     }
-    return ItemState(**plain, **_buckets(row, item.BUCKET_COLUMNS))
+    return ItemState(
+        **plain,
+        **_buckets(row, item.BUCKET_COLUMNS),
+        facts=unflatten(_listed(row.get("facts")), FACT_COLUMNS),
+    )
 
 
 def _buckets(row: Mapping[str, Any], columns: int) -> dict[str, Any]:

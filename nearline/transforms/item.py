@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from nearline.contracts.event import ITEM_LISTED, Event, Kind, Line
+from nearline.contracts.event import ITEM_LISTED, Event, Kind, Line, StatedFacts
 from nearline.transforms.buckets import (
     DAY_US,
     HALF_HOURS,
@@ -19,6 +19,7 @@ from nearline.transforms.buckets import (
     merge,
     window_sum,
 )
+from nearline.transforms.item_facts import merge_facts, rows_of
 
 BUCKET_COLUMNS = 3  # views, carts, purchases
 WINDOWS = (LAST_1H, LAST_24H, LAST_7D)
@@ -32,8 +33,9 @@ PRIOR_VIEWS = 50.0
 class ItemState:
     """All that is remembered of one item; adding two covers both.
 
-    Price and category are the newest stated, ties going to the larger value so that the
-    order of arrival does not matter. `first_seen_us` is its listing or its first event.
+    Price, category and each fact for the rules (`item_facts`) are the newest stated, ties going
+    to the larger value so that the order of arrival does not matter. `first_seen_us` is its
+    listing or its first event.
     """
 
     first_seen_us: int = 0
@@ -48,6 +50,7 @@ class ItemState:
     minute_buckets: Rows = ()
     half_hour_buckets: Rows = ()
     quarter_day_buckets: Rows = ()
+    facts: Rows = ()
 
     def __add__(self, other: ItemState) -> ItemState:
         newest_us = max(self.last_seen_us, other.last_seen_us)
@@ -71,6 +74,7 @@ class ItemState:
             quarter_day_buckets=merge(
                 self.quarter_day_buckets, other.quarter_day_buckets, QUARTER_DAYS, newest_us
             ),
+            facts=merge_facts(self.facts, other.facts),
         )
 
 
@@ -84,7 +88,7 @@ def states_of(event: Event) -> dict[str, ItemState]:
         return {}
     states: dict[str, ItemState] = {}
     for line in event.lines:
-        state = _state_of_line(event, line)
+        state = _state_of_line(event, line, line.facts if listed else None)
         seen = states.get(line.item_id)
         states[line.item_id] = state if seen is None else seen + state
     return states
@@ -118,7 +122,7 @@ def finish(state: ItemState, as_of_us: int) -> dict[str, float]:
 ITEM_FEATURES: tuple[str, ...] = tuple(finish(EMPTY, 0))
 
 
-def _state_of_line(event: Event, line: Line) -> ItemState:
+def _state_of_line(event: Event, line: Line, stated: StatedFacts | None) -> ItemState:
     at_us, kind = event.occurred_at_us, event.kind
     counts = (int(kind is Kind.VIEW), int(kind is Kind.CART), int(kind is Kind.PURCHASE))
     counted = any(counts)
@@ -135,4 +139,5 @@ def _state_of_line(event: Event, line: Line) -> ItemState:
         minute_buckets=((MINUTES.index_of(at_us), *counts),) if counted else (),
         half_hour_buckets=((HALF_HOURS.index_of(at_us), *counts),) if counted else (),
         quarter_day_buckets=((QUARTER_DAYS.index_of(at_us), *counts),) if counted else (),
+        facts=rows_of(stated, at_us),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from nearline.contracts.event import Event, Line, Purpose
+from nearline.contracts.event import Event, Line, Purpose, StatedFacts
 from nearline.contracts.position import LogPosition, partition_of
 from nearline.log import Entry
 
@@ -46,6 +46,17 @@ def event(
         value_cents=value_cents,
         consent=consent,
         payload=payload,
+    )
+
+
+def stated_facts(chance: random.Random) -> StatedFacts:
+    """Some facts of an item, few values each so that what is said last differs little."""
+    return StatedFacts(
+        stock=chance.choice((None, 0, 3, 40)),
+        rating_hundredths=chance.choice((None, 0, 435, 500)),
+        banned=chance.choice((None, None, False, True)),
+        min_age_years=chance.choice((None, 0, 18)),
+        repurchase_days=chance.choice((None, 0, 14)),
     )
 
 
@@ -96,6 +107,7 @@ def shop_log(
                         chance.randrange(1, 4),
                         chance.choice((None, 100, 2_550, 99_000)),
                         chance.choice((None, "shoes", "lamps", "茶具")),
+                        stated_facts(chance) if chance.random() < 0.5 else None,
                     )
                     for _ in range(chance.randrange(4))
                 ),

@@ -15,6 +15,7 @@ TIERS = {  # name: width in minutes, how many widths are kept
     "half_hour_buckets": (30, 48),
     "quarter_day_buckets": (360, 120),
 }
+FACTS = ("stock", "rating_hundredths", "banned", "min_age_years", "repurchase_days")
 KINDS = {"view_item": 1, "add_to_cart": 2, "purchase": 3, "add_to_wishlist": 4}
 
 
@@ -107,6 +108,7 @@ def _item(lines: list[tuple[Event, Any]]) -> Columns:
         "price_cents": price[1],
         "category_at_us": category[0],
         "category": category[1],
+        "facts": _facts(lines),
     }
     for tier, (minutes, keep) in TIERS.items():
         sums: dict[int, list[int]] = {}
@@ -116,6 +118,19 @@ def _item(lines: list[tuple[Event, Any]]) -> Columns:
                 bucket[KINDS[event.name] - 1] += 1
         row[tier] = _laid_out(sums, max(times) // (minutes * MINUTE_US) - keep)
     return row
+
+
+def _facts(lines: list[tuple[Event, Any]]) -> list[int]:
+    """Code, instant, value of each fact's newest statement, laid end to end."""
+    newest: dict[int, tuple[int, int]] = {}
+    for event, line in lines:
+        if event.name == "item_listed" and line.facts:
+            for code, name in enumerate(FACTS):
+                value = getattr(line.facts, name)
+                if value is not None:
+                    said = (event.occurred_at_us, int(value))
+                    newest[code] = max(newest.get(code, said), said)
+    return [number for code in sorted(newest) for number in (code, *newest[code])]
 
 
 def _laid_out(sums: dict[int, list[int]], oldest: int) -> list[int]:
