@@ -19,22 +19,34 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nearline.clock import utc
-from nearline.contracts.event import Event, Line
+from nearline.contracts.event import Event, Line, StatedFacts
 from nearline.contracts.position import LogPosition, start_of
 from nearline.errors import PermanentError
 
+_FACTS = pa.struct(
+    [
+        ("stock", pa.int64()),
+        ("rating_hundredths", pa.int64()),
+        ("banned", pa.bool_()),
+        ("min_age_years", pa.int64()),
+        ("repurchase_days", pa.int64()),
+    ]
+)
 _LINE = pa.struct(
     [
         ("item_id", pa.string()),
         ("quantity", pa.int64()),
         ("price_cents", pa.int64()),
         ("category", pa.string()),
+        ("facts", _FACTS),  # Null where none is stated; absent in files of before there were any.
     ]
 )
 SCHEMA = pa.schema(
@@ -128,6 +140,7 @@ def table_of(events: Sequence[Event], positions: Sequence[LogPosition] | None = 
                 "quantity": line.quantity,
                 "price_cents": line.price_cents,
                 "category": line.category,
+                "facts": None if line.facts is None else msgspec.structs.asdict(line.facts),
             }
             for line in event.lines
         ]
@@ -153,9 +166,14 @@ def rows_in(path: Path) -> int:
 def events_of(table: pa.Table) -> Iterator[Event]:
     """The reverse of `table_of`, without positions."""
     for row in table.drop_columns(["log_partition", "log_ms", "log_counter"]).to_pylist():
-        row["lines"] = tuple(Line(**line) for line in row["lines"] or ())
+        row["lines"] = tuple(map(_line, row["lines"] or ()))
         row["consent"] = tuple(row["consent"] or ())
         yield Event(**row)
+
+
+def _line(row: dict[str, Any]) -> Line:
+    facts = row["facts"]
+    return Line(**row) if facts is None else Line(**row | {"facts": StatedFacts(**facts)})
 
 
 def write_day_file(root: Path, day: str, name: str, table: pa.Table) -> Path:
@@ -260,8 +278,9 @@ def read_days(
     needed = [name for name in SCHEMA.names if name in {*columns, *_ORDER}]
     schema = pa.schema([SCHEMA.field(name) for name in needed])
     for day in sorted(by_day):
-        tables = _read_each(by_day[day], held.positions, needed)
-        table = pa.concat_tables(tables).cast(schema).sort_by(order)
+        # Each by itself: files of an earlier version lack what lines have gained since.
+        tables = [t.cast(schema) for t in _read_each(by_day[day], held.positions, needed)]
+        table = pa.concat_tables(tables).sort_by(order)
         yield day, table.select(columns)
 
 

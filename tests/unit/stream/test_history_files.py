@@ -3,13 +3,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from ingestion.archive import compaction
 from ingestion.archive.compaction import is_closed, merge_closed_days, merge_day
+from nearline.contracts.event import Event, Line, StatedFacts
 from nearline.contracts.position import LogPosition
 from nearline.errors import PermanentError
 from nearline.history import (
+    SCHEMA,
     appearing_whole,
     archived_positions,
     events_of,
@@ -246,3 +251,43 @@ def test_imported_files_are_never_merged(tmp_path: Path) -> None:
     assert imported in files(tmp_path)
     assert compaction.merge_day(imported.parent, 0) == 0
     assert sorted(ids(tmp_path)) == ["0/1", "0/2", "1"]
+
+
+def listing(counter: int, stated: StatedFacts | None) -> Event:
+    return msgspec.structs.replace(
+        event(f"0/{counter}", name="item_listed", occurred_at_us=NOON_US + counter),
+        lines=(Line("lamp", 1, 900, "lamps", stated),),
+    )
+
+
+def write_as_before_facts(root: Path, counter: int) -> Path:
+    """A file as it was written before lines had facts."""
+    table = table_of([listing(counter, None)], [at(counter)])
+    lines = SCHEMA.field("lines").type.value_type
+    old = pa.list_(pa.struct([field for field in lines if field.name != "facts"]))
+    place = SCHEMA.get_field_index("lines")
+    table = table.cast(SCHEMA.set(place, pa.field("lines", old)))
+    return write_day_file(root, DAY, log_file_name(at(counter), at(counter)), table)
+
+
+STATED = StatedFacts(stock=0, rating_hundredths=435, banned=False, min_age_years=18)
+
+
+def test_facts_read_back_as_they_were_stated(tmp_path: Path) -> None:
+    listings = [listing(1, STATED), listing(2, None), listing(3, StatedFacts(repurchase_days=0))]
+    name = log_file_name(at(1), at(3))
+    write_day_file(tmp_path, DAY, name, table_of(listings, [at(n) for n in (1, 2, 3)]))
+
+    assert [one for _, table in read_days(tmp_path) for one in events_of(table)] == listings
+
+
+def test_files_of_before_there_were_facts_read_and_merge_with_later_ones(tmp_path: Path) -> None:
+    old = write_as_before_facts(tmp_path, 1)
+    later = table_of([listing(2, STATED)], [at(2)])
+    write_day_file(tmp_path, DAY, log_file_name(at(2), at(2)), later)
+    expected = [listing(1, None), listing(2, STATED)]
+    assert "facts" not in str(pq.read_schema(old))
+
+    assert [one for _, table in read_days(tmp_path) for one in events_of(table)] == expected
+    assert merge_day(tmp_path / f"day={DAY}", 0) == 2
+    assert [one for _, table in read_days(tmp_path) for one in events_of(table)] == expected
