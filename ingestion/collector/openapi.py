@@ -35,6 +35,21 @@ TAKEN: dict[str, Any] = {
         "verdicts": {"type": "array", "items": {"$ref": "#/components/schemas/VerdictOut"}},
     },
 }
+LISTING: dict[str, Any] = {
+    "items": [
+        {
+            "item_id": "i42",
+            "item_category": "wine",
+            "price": 18.99,
+            "stock": 12,
+            "rating": 4.35,
+            "banned": False,
+            "min_age": 18,
+            "repurchase_days": 14,
+        }
+    ],
+    "currency": "EUR",
+}
 EVENT: dict[str, Any] = {
     "type": "object",
     "description": (
@@ -51,7 +66,15 @@ EVENT: dict[str, Any] = {
         "timestamp": {"description": "RFC 3339 with its zone; absent means now."},
         "sentAt": {"description": "The sender's clock at sending, to correct it by."},
         "properties": {
-            "description": "GA4's items, value, currency, or Segment's products, revenue, total."
+            "description": (
+                "GA4's items, value, currency, or Segment's products, revenue, total. In "
+                "item_listed, by which a shop announces items and says what has changed, each item "
+                "may also state, for the rules: stock (or quantity_available), in units, or "
+                "availability: in_stock, out_of_stock, preorder, backorder; rating, 0 to 5 stars; "
+                "banned, true or false; min_age, in years; repurchase_days, after which its buyer "
+                "may be offered it again (0: never). What is not stated stays as it was."
+            ),
+            "examples": [LISTING],
         },
         "traits": {"description": "Of identify and group calls."},
         "context": {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nearline.client import messages
 from nearline.client.errors import Message
 from nearline.clock import utc
-from nearline.contracts.event import Event, Line, Purpose
+from nearline.contracts.event import Event, Line, Purpose, StatedFacts
 
 
 def message_of(event: Event, *, message_id: str, at_us: int) -> Message:
@@ -35,9 +35,22 @@ def consent_of(granted: tuple[str, ...]) -> dict[str, bool]:
 
 
 def _item(line: Line) -> dict[str, object]:
-    return messages.item_line(
+    item = messages.item_line(
         line.item_id,
         price=None if line.price_cents is None else line.price_cents / 100,
         category=line.category,
         quantity=line.quantity,
     )
+    return item if line.facts is None else item | _stated(line.facts)
+
+
+def _stated(facts: StatedFacts) -> dict[str, object]:
+    rating = facts.rating_hundredths
+    said = {
+        "stock": facts.stock,
+        "rating": None if rating is None else rating / 100,
+        "banned": facts.banned,
+        "min_age": facts.min_age_years,
+        "repurchase_days": facts.repurchase_days,
+    }
+    return {name: value for name, value in said.items() if value is not None}

@@ -12,7 +12,9 @@ from nearline.client.errors import EventTooLarge, Message
 
 MAX_EVENT_BYTES = 32 * 1024
 
-Item = Mapping[str, Any]  # GA4: item_id, item_category, price (of one), quantity
+# GA4: item_id, item_category, price (of one), quantity; in item_listed also stock, rating, banned,
+# min_age, repurchase_days.
+Item = Mapping[str, Any]
 
 
 def item_line(

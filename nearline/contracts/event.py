@@ -20,10 +20,12 @@ SCHEMA_VERSION = 1
 Instant = Annotated[int, msgspec.Meta(ge=1, le=253_402_300_799_999_999)]  # to the end of 9999
 Cents = Annotated[int, msgspec.Meta(ge=-(10**12), le=10**12)]
 Quantity = Annotated[int, msgspec.Meta(ge=0, le=10**6)]
-Stock = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
-RatingHundredths = Annotated[int, msgspec.Meta(ge=0, le=500)]
-AgeYears = Annotated[int, msgspec.Meta(ge=0, le=120)]
-RepurchaseDays = Annotated[int, msgspec.Meta(ge=0, le=3_650)]
+MOST_STOCK, MOST_RATING_HUNDREDTHS = 10**9, 500
+MOST_MIN_AGE_YEARS, MOST_REPURCHASE_DAYS = 120, 3_650
+Stock = Annotated[int, msgspec.Meta(ge=0, le=MOST_STOCK)]
+RatingHundredths = Annotated[int, msgspec.Meta(ge=0, le=MOST_RATING_HUNDREDTHS)]
+MinAgeYears = Annotated[int, msgspec.Meta(ge=0, le=MOST_MIN_AGE_YEARS)]
+RepurchaseDays = Annotated[int, msgspec.Meta(ge=0, le=MOST_REPURCHASE_DAYS)]
 
 
 class Kind(IntEnum):
@@ -65,7 +67,7 @@ class StatedFacts(msgspec.Struct, frozen=True, array_like=True):
     stock: Stock | None = None
     rating_hundredths: RatingHundredths | None = None  # 4.35 stars are 435.
     banned: bool | None = None
-    min_age_years: AgeYears | None = None
+    min_age_years: MinAgeYears | None = None
     repurchase_days: RepurchaseDays | None = None
 
 

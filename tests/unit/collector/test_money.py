@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion.collector.commerce import cents_of
 from ingestion.collector.limits import Refused
+from ingestion.collector.numbers import hundredths_of
 
 LIMIT = 10**12
 
@@ -30,22 +30,22 @@ LIMIT = 10**12
     ],
 )
 def test_an_amount_is_the_decimal_that_was_written(value: object, cents: int | None) -> None:
-    assert cents_of(value, "price", LIMIT) == cents
+    assert hundredths_of(value, "price", LIMIT) == cents
 
 
 @given(st.decimals(min_value=0, max_value=10**9, places=2))
 def test_every_two_place_amount_survives_the_double(amount: Decimal) -> None:
-    assert cents_of(float(amount), "price", LIMIT) == int(amount * 100)
+    assert hundredths_of(float(amount), "price", LIMIT) == int(amount * 100)
 
 
 @given(st.floats(min_value=0, max_value=1e9))
 def test_any_double_rounds_as_its_shortest_decimal(value: float) -> None:
     exact = (Decimal(repr(value)) * 100).to_integral_value(ROUND_HALF_EVEN)
 
-    assert cents_of(value, "price", LIMIT) == int(exact)
+    assert hundredths_of(value, "price", LIMIT) == int(exact)
 
 
 @pytest.mark.parametrize("value", [-1, 1e300, 10**30, "1e5", "NaN", "٣", "-1", [], True])
 def test_what_is_no_amount_is_refused(value: object) -> None:
     with pytest.raises(Refused, match="amount_invalid"):
-        cents_of(value, "price", LIMIT)
+        hundredths_of(value, "price", LIMIT)
