@@ -9,7 +9,7 @@ Learnt by training/covisits.py; read here, by training and serving alike. Pure.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,6 +117,18 @@ class CovisitTable:
         if not items:
             return iter(())
         return _strongest(np.concatenate(items), np.concatenate(scores), at_most)
+
+    def beside(self, pair: str, rows: Sequence[int]) -> Iterator[tuple[int, float]]:
+        """(item row, weight) of what a pair's table holds beside some items, heaviest first.
+
+        Weights are summed over the rows. Ties go to the smaller row. Rows that the table lacks
+        say nothing; those given may be among what is found.
+        """
+        table = self.of_pair[pair]
+        known = [row for row in rows if row < len(table.items_IK)]
+        items = table.items_IK[known].ravel()
+        weights = table.weights_IK[known].ravel().astype(np.float64)
+        return _strongest(items, weights, len(items))
 
 
 def _strongest(

@@ -219,6 +219,12 @@ def current_session(state: CustomerState, as_of_us: int) -> tuple[Recent, ...]:
     return recent
 
 
+def last_order(state: CustomerState) -> tuple[str, ...]:
+    """The items of the newest purchase by their ids; what one instant bought is one order."""
+    newest_us = state.last_purchase_us
+    return tuple(item_id for item_id, at_us in state.purchased if at_us == newest_us)
+
+
 def category_affinity(state: CustomerState, as_of_us: int) -> dict[str, float]:
     """Shares of recent interest by category, each in (0, 1] and summing to 1.
 

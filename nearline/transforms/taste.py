@@ -17,8 +17,9 @@ from nearline.contracts.event import Kind
 from nearline.transforms.content import ContentTable
 from nearline.transforms.customer import AFFINITY_HALF_LIFE_US, KIND_WEIGHT, CustomerState
 
-# Axes: I items, M cells, N arrivals (newest first), D dimensions.
+# Axes: I items, M cells, N arrivals (newest first), A asked for, D dimensions.
 FloatD = npt.NDArray[np.float32]
+FloatAD = npt.NDArray[np.float32]
 FloatND = npt.NDArray[np.float32]
 IntI = npt.NDArray[np.int32]
 
@@ -72,7 +73,13 @@ class Contents:
 
     def nearest(self, taste_D: FloatD, at_most: int) -> list[tuple[int, float]]:
         """(item row, cosine in (0, 1]), cell by cell, nearest first; none behind the taste."""
-        cosine_M = self.units_MD @ taste_D
+        return self._named(self.units_MD @ taste_D, at_most)
+
+    def nearest_to_any(self, units_AD: FloatAD, at_most: int) -> list[tuple[int, float]]:
+        """The same for several vectors of length 1: a cell's best cosine counts."""
+        return self._named(_best_cosine(self.units_MD, units_AD), at_most)
+
+    def _named(self, cosine_M: FloatD, at_most: int) -> list[tuple[int, float]]:
         found: list[tuple[int, float]] = []
         for cell in np.argsort(-cosine_M, kind="stable").tolist():
             cosine = float(cosine_M[cell])
@@ -98,8 +105,17 @@ class Arrivals:
         """(item row, cosine), nearest first, ties newest first; without a taste all count 0."""
         if taste_D is None or not self.rows:
             return [(row, 0.0) for row in self.rows[:at_most]]
-        cosine_N = self.units_ND @ taste_D
-        order = np.argsort(-cosine_N, kind="stable")[:at_most]
+        return self._named(self.units_ND @ taste_D, at_most)
+
+    def nearest_to_any(self, units_AD: FloatAD, at_most: int) -> list[tuple[int, float]]:
+        """The same for several vectors of length 1: an arrival's best cosine counts."""
+        return self._named(_best_cosine(self.units_ND, units_AD), at_most) if self.rows else []
+
+    def _named(self, cosine_N: FloatD, at_most: int) -> list[tuple[int, float]]:
+        places = np.arange(len(cosine_N))
+        if 0 < at_most < len(cosine_N):  # To sort all 2,000 would take longer than all the rest.
+            places = np.flatnonzero(cosine_N >= np.partition(cosine_N, -at_most)[-at_most])
+        order = places[np.argsort(-cosine_N[places], kind="stable")][:at_most]
         return [(self.rows[place], float(cosine_N[place])) for place in order.tolist()]
 
 
@@ -160,6 +176,12 @@ def units_of(
     return np.where(usable[:, None], vectors / np.where(usable, norms, 1.0)[:, None], 0.0).astype(
         np.float32
     )
+
+
+def _best_cosine(units_ND: FloatND, units_AD: FloatAD) -> FloatD:
+    """(N,): to six places, so that a vector's equals tie whatever they are multiplied with."""
+    best: FloatD = (units_ND @ units_AD.T).max(axis=1).round(6)
+    return best
 
 
 def _bands(table: ContentTable, prices_cents: Sequence[int]) -> list[int]:

@@ -100,3 +100,19 @@ def test_arrivals_are_named_by_taste_and_ties_by_age() -> None:
 
 def test_a_cell_names_popular_items_and_then_the_newest() -> None:
     assert naming_order([0, 1, 2, 3], [2, 9], [5, 7, 1, 7]) == [2, 1, 3, 0]
+
+
+@pytest.mark.parametrize("at_most", [0, 1, 7, 40, 99])
+def test_arrivals_are_named_as_if_all_were_sorted(at_most: int) -> None:
+    dice = np.random.default_rng(at_most)
+    units = dice.integers(-3, 4, (40, 2)).astype(np.float32)  # Few values: ties are many.
+    arrivals = Arrivals(tuple(range(100, 140)), units, {})
+    taste = np.array([1.0, 0.0], np.float32)
+    cosines = units[:, 0].tolist()
+    order = sorted(range(40), key=lambda place: (-cosines[place], place))[:at_most]
+
+    assert arrivals.nearest(taste, at_most) == [(100 + place, cosines[place]) for place in order]
+    assert arrivals.nearest_to_any(np.stack([taste, -taste]), at_most) == [
+        (100 + place, abs(cosines[place]))
+        for place in sorted(range(40), key=lambda place: (-abs(cosines[place]), place))[:at_most]
+    ]
