@@ -12,6 +12,11 @@ from nearline.transforms.customer import (
 )
 
 BIG_SPENDER_30D_CENTS = 50_000
+FAN_OF = "fan_of:"  # and a category
+CODES = (  # all others
+    *("active_now", "cart_waiting", "new_customer", "never_purchased", "frequent_buyer"),
+    *("big_spender", "dormant"),
+)
 
 
 def tags_of(state: CustomerState, as_of_us: int) -> tuple[Tag, ...]:
@@ -41,5 +46,5 @@ def tags_of(state: CustomerState, as_of_us: int) -> tuple[Tag, ...]:
     if shares:
         top = max(sorted(shares), key=lambda name: shares[name])
         if shares[top] >= 0.5:
-            tags.append(Tag(f"fan_of:{top}", f"Mostly interested in {top}", f"偏好{top}"))
+            tags.append(Tag(f"{FAN_OF}{top}", f"Mostly interested in {top}", f"偏好{top}"))
     return tuple(tags)
