@@ -17,6 +17,7 @@ import numpy as np
 
 from ingestion.shop import truth
 from ingestion.shop.life import Simulation
+from ingestion.shop.listings import Listings
 from ingestion.shop.world import build
 from nearline import history
 from nearline.contracts.event import Event
@@ -24,7 +25,7 @@ from nearline.errors import PermanentError
 from nearline.settings import Settings
 from nearline.transforms.buckets import DAY_US
 
-_RULES = 1  # Raise it when equal parameters come to give other events.
+_RULES = 1  # Raise it when equal parameters come to give other acts of customers.
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ def generate(
         start_us=parameters.start_us,
         until_us=parameters.until_us,
         run=f"shop-{parameters.fingerprint}",
+        listings=Listings.of(parameters.seed, world.items, parameters.until_us),
     )
     staging = _staging(settings)
     events = 0

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ingestion.shop.listings import Listing, Listings
 from ingestion.shop.visit import Act, Mind, Visit
 from ingestion.shop.world import CATEGORIES, CURRENCY, Floats, Ints, World
 from nearline.clock import utc
@@ -73,16 +74,24 @@ class Lives:
 class Simulation:
     """Draws a shop's past from one Generator: equal seeds give equal events.
 
-    `lives` holds the truth as far as `days` has been consumed.
+    `lives` holds the truth as far as `days` has been consumed. Without `listings` the shop states
+    no facts of its items; all else stays the same, event ids included.
     """
 
     def __init__(
-        self, world: World, rng: np.random.Generator, *, start_us: int, until_us: int, run: str
+        self,
+        world: World,
+        rng: np.random.Generator,
+        *,
+        start_us: int,
+        until_us: int,
+        run: str,
+        listings: Listings | None = None,
     ) -> None:
-        self._world, self._rng, self._run = world, rng, run
+        self._world, self._rng, self._run, self._listings = world, rng, run, listings
         self._start_us, self._until_us = start_us, until_us
         self.lives = Lives.begin(len(world.customers.ids))
-        self._number = 0
+        self._number = self._again = 0
 
     def days(self) -> Iterator[list[Event]]:
         """The events of each 24 hours, in time order across the whole; `until_us` excluded."""
@@ -175,41 +184,51 @@ class Simulation:
 
     def _listings_between(self, from_us: int, until_us: int) -> list[_Happening]:
         arrived_I = self._world.items.arrived_at_us_I
-        rows = np.flatnonzero((arrived_I >= from_us) & (arrived_I < until_us))
-        return [_Happening(int(arrived_I[row]), None, int(row)) for row in rows]
+        rows = np.flatnonzero((arrived_I >= from_us) & (arrived_I < until_us)).tolist()
+        facts_I = self._listings.facts_I if self._listings else None
+        first = [
+            _Happening(int(arrived_I[row]), None, Listing(row, facts_I[row] if facts_I else None))
+            for row in rows
+        ]
+        changes = self._listings.changes if self._listings else ()
+        again = [_Happening(at_us, None, listing) for at_us, listing in changes]
+        return first + [one for one in again if from_us <= one.at_us < until_us]
 
     def _event(self, happening: _Happening) -> Event:
-        self._number += 1
-        return event_of(
-            self._world,
-            happening.customer,
-            happening.what,
-            happening.at_us,
-            event_id=f"{self._run}-{self._number:07d}",
-        )
+        what = happening.what
+        if isinstance(what, Listing) and what.again:
+            self._again += 1  # Numbered apart: the ids of all other events stay.
+            event_id = f"{self._run}-again-{self._again:05d}"
+        else:
+            self._number += 1
+            event_id = f"{self._run}-{self._number:07d}"
+        return event_of(self._world, happening.customer, what, happening.at_us, event_id=event_id)
 
 
 @dataclass(frozen=True, slots=True)
 class _Happening:
-    """What a customer did, or (customer None) the item that the shop announces."""
+    """What a customer did, or (customer None) the item that the shop lists."""
 
     at_us: int
     customer: int | None
-    what: Act | int
+    what: Act | Listing
 
 
 def event_of(
-    world: World, customer: int | None, what: Act | int, at_us: int, *, event_id: str
+    world: World, customer: int | None, what: Act | Listing, at_us: int, *, event_id: str
 ) -> Event:
     """A customer's act, or with no customer the listing of an item, as it enters history."""
-    act = what if isinstance(what, Act) else None
-    items, quantities = (what.items, what.quantities) if isinstance(what, Act) else ((what,), (1,))
+    act, facts = (what, None) if isinstance(what, Act) else (None, what.facts)
+    items, quantities = (
+        (what.items, what.quantities) if isinstance(what, Act) else ((what.item,), (1,))
+    )
     lines = tuple(
         Line(
             item_id=world.items.ids[item],
             quantity=quantity,
             price_cents=int(world.items.price_cents_I[item]),
             category=CATEGORIES[world.items.category_I[item]].name,
+            facts=facts,
         )
         for item, quantity in zip(items, quantities, strict=True)
     )

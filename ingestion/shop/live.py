@@ -17,6 +17,7 @@ import numpy as np
 
 from ingestion.connectors.wire import message_of
 from ingestion.shop.life import event_of, season_K
+from ingestion.shop.listings import Listings, Storeroom
 from ingestion.shop.truth import Truth
 from ingestion.shop.visit import Act, Mind, Visit
 from nearline.client import Client, QueueFull, Undelivered
@@ -87,7 +88,10 @@ class _Shopper:
 
 
 class Crowd:
-    """The customers who have not left, and the visits in progress. Equal seeds act equally."""
+    """The customers who have not left, the visits in progress, and the shop behind its counter.
+
+    Equal seeds act equally.
+    """
 
     def __init__(self, truth: Truth, seed: int, *, now_us: int) -> None:
         self._truth, self._world = truth, truth.world
@@ -104,9 +108,17 @@ class Crowd:
         self._shoppers: list[_Shopper] = []
         self._row_of = {item_id: row for row, item_id in enumerate(self._world.items.ids)}
         self.living = int(there_C.sum())
+        items = self._world.items
+        stated = Listings.of(truth.shop.seed, items, truth.shop.until_us)
+        self._storeroom = Storeroom(seed, len(items.ids), stated.out_of_stock())
 
     def next_event(self, now_us: int, visits: int, ask: Ask, tally: Tally) -> Event:
-        """What somebody does now, while about `visits` visits are in progress."""
+        """What somebody does now, while about `visits` visits are in progress.
+
+        Once in a hundred times it is the shop, which says that stock has changed.
+        """
+        if listing := self._storeroom.change():
+            return event_of(self._world, None, listing, now_us, event_id="")
         while True:
             while len(self._shoppers) < min(visits, self.living):
                 self._shoppers.append(self._enter(now_us))

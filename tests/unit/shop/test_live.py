@@ -8,9 +8,10 @@ import pytest
 
 from ingestion.shop import truth
 from ingestion.shop.generate import Parameters, generate
+from ingestion.shop.life import CATALOGUE
 from ingestion.shop.live import Crowd, Offer, Tally
 from nearline.contracts.answer import Scene
-from nearline.contracts.event import Event
+from nearline.contracts.event import ITEM_LISTED, Event
 from nearline.settings import Settings
 
 UNTIL_US = 1_793_491_200_000_000
@@ -88,3 +89,14 @@ def test_nobody_looks_at_what_they_bought_before(known: truth.Truth) -> None:
         for event in play(known, 4_000, [])
         for line in event.lines
     }
+
+
+def test_now_and_then_the_shop_says_that_stock_has_changed(known: truth.Truth) -> None:
+    events = play(known, 4_000, [])
+    listed = [event for event in events if event.name == ITEM_LISTED]
+
+    assert 15 < len(listed) < 80  # One in a hundred.
+    assert {event.customer_id for event in listed} == {CATALOGUE}
+    said = [event.lines[0].facts for event in listed]
+    assert all(facts is not None and facts.stock is not None for facts in said)
+    assert 0 < sum(facts is not None and facts.stock == 0 for facts in said) < len(said)
