@@ -224,6 +224,7 @@ def replay(
     from ingestion.connectors.shell import stop_on_signals
     from ingestion.connectors.view import counts_text
     from nearline import settings as settings_module
+    from nearline.client.exchange import Exchange
     from nearline.client.retry import Backoff
     from nearline.client.transport import Transport
     from nearline.clock import SystemClock, utc
@@ -237,7 +238,14 @@ def replay(
     address = url or f"http://{settings.host}:{settings.collector_http_port}"
     rng = random.Random()  # noqa: S311 - jitter, no secret
     transport = Transport(
-        address, address, first_key(settings.home), clock=clock, rng=rng, backoff=Backoff()
+        Exchange(
+            address,
+            address,
+            first_key(settings.home),
+            clock=clock,
+            rng=rng,
+            backoff=Backoff(),
+        )
     )
     with (
         stop_on_signals() as stopped,

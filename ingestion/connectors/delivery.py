@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from nearline.client.exchange import Again, BodyRefused, Delivered, Reply, Stop
 from nearline.client.retry import Backoff
-from nearline.client.transport import Again, BodyRefused, Delivered, Reply, Stop
 from nearline.contracts.verdict import Outcome, Verdict
 
 _ATTEMPT_S = 10.0

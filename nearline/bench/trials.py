@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from nearline.client import Client
-from nearline.client.client import covers
+from nearline.client.calls import covers
 from nearline.contracts.answer import Receipt, RecommendedItem
 from nearline.contracts.position import LogPosition
 from nearline.errors import PermanentError, TransientError

@@ -1,43 +1,37 @@
-"""What an app uses: events in the background, answers when asked for."""
+"""What an app uses: events in the background, answers when asked for. To block on, or to await."""
 
 from __future__ import annotations
 
+import asyncio
 import atexit
+import functools
+import inspect
 import logging
 import random
 import time
-import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
-from urllib.parse import quote
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from nearline.client import messages
-from nearline.client.errors import Message, StillStale, Undelivered
-from nearline.client.messages import Item
+from nearline.client.calls import Calls, Flush, Put
+from nearline.client.errors import Undelivered
+from nearline.client.exchange import Attempt, Exchange, Sleep
+from nearline.client.outbox import SenderLimits, Sending, log_refusal
 from nearline.client.retry import Backoff
-from nearline.client.sender import Sender, SenderLimits
-from nearline.client.transport import Transport
-from nearline.clock import Clock, SystemClock, utc
-from nearline.contracts.answer import ChurnAnswer, Recommendation, Scene, TagsAnswer
-from nearline.contracts.position import LogPosition
+from nearline.client.sender import AsyncSender, Sender
+from nearline.client.steps import Program, arun, run
+from nearline.client.transport import AsyncTransport, Transport
+from nearline.clock import Clock, SystemClock
 from nearline.contracts.verdict import Outcome, Verdict
 
 _log = logging.getLogger(__name__)
-_POLL_FIRST_S, _POLL_LONGEST_S = 0.005, 0.05
 _EXIT_WAIT_S = 5.0
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-class Client:
-    """Sends events and asks for answers. Thread-safe; use it as a context manager.
-
-    `consent` is what the app's customers allowed, such as {"analytics": True,
-    "personalization": True}, unless a call says otherwise. Left out, nothing is claimed: the
-    collector then refuses events unless the write key's policy assumes consent. Events that
-    cannot be sent now are kept, up to `limits.max_queued`, and sent again with the same message
-    ids, so that a retry never counts twice.
-    """
+class _Base:
+    """What both clients have in common: how they are opened."""
 
     def __init__(
         self,
@@ -53,225 +47,102 @@ class Client:
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        self._consent = None if consent is None else dict(consent)
-        self._read_timeout_s = read_timeout_s
-        self._clock = clock or SystemClock()
-        self._rng = rng or random.Random()  # noqa: S311 - jitter, no secret
-        self._backoff = backoff or Backoff()
-        self._transport = Transport(
+        """Open a client; nothing is sent yet.
+
+        `consent` is what the app's customers allowed, such as {"analytics": True,
+        "personalization": True}, unless a call says otherwise. Left out, nothing is claimed: the
+        collector then refuses events unless the write key's policy assumes consent. Events that
+        cannot be sent now are kept, up to `limits.max_queued`, and sent again with the same
+        message ids, so that a retry never counts twice. `read_timeout_s` is the deadline of a
+        question that names none.
+        """
+        clock, backoff = clock or SystemClock(), backoff or Backoff()
+        rng = rng or random.Random()  # noqa: S311 - jitter, no secret
+        exchange = Exchange(
             collector_url,
             api_url,
             write_key,
-            clock=self._clock,
-            rng=self._rng,
-            backoff=self._backoff,
+            clock=clock,
+            rng=rng,
+            backoff=backoff,
         )
-        self._sender = Sender(
-            self._transport.post_batch,
-            limits=limits or SenderLimits(),
-            backoff=self._backoff,
-            rng=self._rng,
-            on_refused=on_refused,
+        self._calls = Calls(exchange, clock, consent, read_timeout_s)
+        self._open(
+            exchange, Sending(limits or SenderLimits(), backoff, rng, on_refused or log_refusal)
         )
         self._closed = False
-        atexit.register(self._close_at_exit)
+        atexit.register(self._at_exit)
 
-    # -- events ---------------------------------------------------------------------------
+    def _open(self, exchange: Exchange, sending: Sending) -> None:
+        raise NotImplementedError
 
-    def track(
-        self,
-        customer_id: str,
-        event: str,
-        properties: Mapping[str, Any] | None = None,
-        items: Sequence[Item] | None = None,
-        *,
-        message_id: str | None = None,
-        at: datetime | None = None,
-        consent: Mapping[str, bool] | None = None,
-    ) -> str:
-        """Queue one event; return its message id.
+    def _at_exit(self) -> None:
+        raise NotImplementedError
 
-        `items` are GA4's: `{"item_id": ..., "price": ..., "item_category": ..., "quantity": ...}`.
-        Raises QueueFull, EventTooLarge, or Undelivered once sending has stopped for good.
-        """
-        message = self._track(
-            customer_id, event, properties, items, message_id=message_id, at=at, consent=consent
-        )
-        return self._put(message)
+    def _closes_now(self) -> bool:
+        """Whether this is the first time that somebody closes."""
+        first, self._closed = not self._closed, True
+        atexit.unregister(self._at_exit)
+        return first
 
-    def view(
-        self,
-        customer_id: str,
-        item_id: str,
-        *,
-        price: float | None = None,
-        category: str | None = None,
-        at: datetime | None = None,
-    ) -> str:
-        """Queue a look at one item."""
-        line = messages.item_line(item_id, price=price, category=category)
-        return self.track(customer_id, "view_item", items=[line], at=at)
 
-    def add_to_cart(
-        self,
-        customer_id: str,
-        item_id: str,
-        *,
-        price: float | None = None,
-        category: str | None = None,
-        quantity: int = 1,
-        at: datetime | None = None,
-    ) -> str:
-        """Queue an item put into the cart."""
-        line = messages.item_line(item_id, price=price, category=category, quantity=quantity)
-        return self.track(customer_id, "add_to_cart", items=[line], at=at)
+def _blocking(
+    program: Callable[Concatenate[Calls, P], Program[T]],
+) -> Callable[Concatenate[Client, P], T]:
+    @functools.wraps(program)
+    def call(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return run(program(self._calls, *args, **kwargs), self._perform)
 
-    def purchase(
-        self,
-        customer_id: str,
-        items: Sequence[Item],
-        *,
-        order_id: str | None = None,
-        value: float | None = None,
-        currency: str | None = None,
-        at: datetime | None = None,
-    ) -> str:
-        """Queue a paid order; `value` defaults to the sum of the items where all have a price."""
-        properties = messages.purchase_properties(items, order_id, value, currency)
-        return self.track(customer_id, "purchase", properties, items, at=at)
+    return _shown(call, program)
 
-    def identify(
-        self,
-        customer_id: str,
-        traits: Mapping[str, Any] | None = None,
-        *,
-        anonymous_id: str | None = None,
-        consent: Mapping[str, bool] | None = None,
-    ) -> str:
-        """Queue who a customer is."""
-        message = messages.identify(
-            customer_id,
-            message_id=uuid.uuid4().hex,
-            at=utc(self._clock.now_us()),
-            consent=self._consent if consent is None else consent,
-            traits=traits,
-            anonymous_id=anonymous_id,
-        )
-        return self._put(message)
 
-    def resend(self, left: Iterable[Message]) -> None:
-        """Queue messages that an earlier client could not deliver (`Undelivered.messages`)."""
-        for message in left:
-            self._put(message)
+def _awaiting(
+    program: Callable[Concatenate[Calls, P], Program[T]],
+) -> Callable[Concatenate[AsyncClient, P], Awaitable[T]]:
+    @functools.wraps(program)
+    async def call(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await arun(program(self._calls, *args, **kwargs), self._perform)
 
-    def flush(self, timeout_s: float = 10.0) -> list[Verdict]:
-        """Wait until all queued events have a verdict; return those since the last flush.
+    return _shown(call, program)
 
-        Raises FlushTimeout (sending goes on) or Undelivered (it does not).
-        """
-        return self._sender.flush(timeout_s)
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+def _shown(call: C, program: Callable[..., Any]) -> C:
+    """The call as help() should show it: with what it returns, not with the program's type."""
+    signature = inspect.signature(program)
+    result = str(signature.return_annotation).removeprefix("Program[").removesuffix("]")
+    call.__signature__ = signature.replace(return_annotation=result)  # type: ignore[attr-defined]
+    return call
+
+
+class Client(_Base):
+    """Sends events and asks for answers. Thread-safe; use it as a context manager."""
+
+    track = _blocking(Calls.track)
+    view = _blocking(Calls.view)
+    add_to_cart = _blocking(Calls.add_to_cart)
+    purchase = _blocking(Calls.purchase)
+    identify = _blocking(Calls.identify)
+    resend = _blocking(Calls.resend)
+    flush = _blocking(Calls.flush)
+    send_now = _blocking(Calls.send_now)
+
+    recommend = _blocking(Calls.recommend)
+    churn = _blocking(Calls.churn)
+    tags = _blocking(Calls.tags)
+    await_position = _blocking(Calls.await_position)
 
     @property
     def counts(self) -> dict[Outcome, int]:
         """How many queued events had each outcome so far."""
         return self._sender.counts
 
-    def send_now(
-        self,
-        customer_id: str,
-        event: str,
-        properties: Mapping[str, Any] | None = None,
-        items: Sequence[Item] | None = None,
-        *,
-        item_id: str | None = None,
-        category: str | None = None,
-        price_cents: int | None = None,
-        message_id: str | None = None,
-        at: datetime | None = None,
-        consent: Mapping[str, bool] | None = None,
-        timeout_s: float = 5.0,
-    ) -> Verdict:
-        """Send one event past the queue and return its verdict; `position` is the log token.
-
-        `item_id`, `category` and `price_cents` name one item as answers name it; `items` are
-        GA4's. Raises Unavailable when no answer came within `timeout_s`, Refused when none will.
-        """
-        if item_id is not None:
-            price = None if price_cents is None else price_cents / 100
-            items = [*(items or ()), messages.item_line(item_id, price=price, category=category)]
-        message = self._track(
-            customer_id, event, properties, items, message_id=message_id, at=at, consent=consent
-        )
-        return self._transport.deliver([messages.encode(message)], timeout_s)[0]
-
-    # -- answers --------------------------------------------------------------------------
-
-    def recommend(
-        self,
-        customer_id: str,
-        scene: str = Scene.HOME,
-        k: int = 10,
-        *,
-        exclude_item_ids: Sequence[str] = (),
-        as_of_us: int | None = None,
-        timeout_s: float | None = None,
-    ) -> Recommendation:
-        """The k best items for a customer. Raises Refused, Unavailable or AnswerUnreadable."""
-        body: dict[str, Any] = {"customer_id": customer_id, "scene": scene, "k": k}
-        if exclude_item_ids:
-            body["exclude_item_ids"] = list(exclude_item_ids)
-        if as_of_us is not None:
-            body["as_of_us"] = as_of_us
-        limit_s = timeout_s or self._read_timeout_s
-        return self._transport.ask("POST", "/v1/recommend", body, Recommendation, limit_s)
-
-    def churn(self, customer_id: str, *, timeout_s: float | None = None) -> ChurnAnswer:
-        """How likely the customer is to stay away, with reasons."""
-        limit_s = timeout_s or self._read_timeout_s
-        return self._transport.ask(
-            "GET", f"/v1/churn/{quote(customer_id, safe='')}", None, ChurnAnswer, limit_s
-        )
-
-    def tags(self, customer_id: str, *, timeout_s: float | None = None) -> TagsAnswer:
-        """The real-time tags that hold for the customer now."""
-        limit_s = timeout_s or self._read_timeout_s
-        return self._transport.ask(
-            "GET", f"/v1/tags/{quote(customer_id, safe='')}", None, TagsAnswer, limit_s
-        )
-
-    def await_position(
-        self,
-        customer_id: str,
-        token: LogPosition | str,
-        timeout_s: float = 3.0,
-        *,
-        scene: str = Scene.HOME,
-        k: int = 10,
-    ) -> Recommendation:
-        """Ask until the answer has seen the event at `token`; return that answer.
-
-        Raises StillStale after `timeout_s`, ValueError for what is not a log position.
-        """
-        wanted = token if isinstance(token, LogPosition) else LogPosition.parse(token)
-        started, pause_s = time.monotonic(), _POLL_FIRST_S
-        while True:
-            answer = self.recommend(customer_id, scene, k)
-            if covers(answer.receipt.log_position, wanted):
-                return answer
-            waited_s = time.monotonic() - started
-            if waited_s + pause_s >= timeout_s:
-                raise StillStale(wanted, answer.receipt.log_position, waited_s)
-            time.sleep(pause_s)
-            pause_s = min(_POLL_LONGEST_S, pause_s * 1.5)
-
-    # -- life -----------------------------------------------------------------------------
-
     def close(self, timeout_s: float = 10.0) -> None:
         """Send what is queued and hang up; raises Undelivered with what could not be sent."""
-        if self._closed:
+        if not self._closes_now():
             return
-        self._closed = True
-        atexit.unregister(self._close_at_exit)
         try:
             self._sender.close(timeout_s)
         finally:
@@ -289,45 +160,100 @@ class Client:
         try:
             self.close()
         except Undelivered as undelivered:
-            if error is None:
-                raise
-            error.add_note(str(undelivered))  # The first error is the one to see.
+            _raise_unless(error, undelivered)
 
-    def _close_at_exit(self) -> None:
+    def _open(self, exchange: Exchange, sending: Sending) -> None:
+        self._transport = Transport(exchange)
+        self._sender = Sender(self._transport.post_batch, sending)
+
+    def _at_exit(self) -> None:
         try:
             self.close(_EXIT_WAIT_S)
         except Undelivered as undelivered:
             _log.error("%s Call close() before the program ends.", undelivered)
 
-    def _put(self, message: Message) -> str:
-        self._sender.put(messages.encode(message))
-        return str(message["messageId"])
+    def _perform(self, step: Any) -> Any:
+        match step:
+            case Attempt():
+                return self._transport.attempt(step)
+            case Sleep(delay_s):
+                return time.sleep(delay_s)
+            case Put(encoded):
+                return self._sender.put(encoded)
+            case Flush(timeout_s):
+                return self._sender.flush(timeout_s)
 
-    def _track(
+
+class AsyncClient(_Base):
+    """The same calls, to be awaited, in one event loop; use it with `async with`.
+
+    Queued events are sent by a task of that loop, so close the client before the loop ends.
+    """
+
+    track = _awaiting(Calls.track)
+    view = _awaiting(Calls.view)
+    add_to_cart = _awaiting(Calls.add_to_cart)
+    purchase = _awaiting(Calls.purchase)
+    identify = _awaiting(Calls.identify)
+    resend = _awaiting(Calls.resend)
+    flush = _awaiting(Calls.flush)
+    send_now = _awaiting(Calls.send_now)
+
+    recommend = _awaiting(Calls.recommend)
+    churn = _awaiting(Calls.churn)
+    tags = _awaiting(Calls.tags)
+    await_position = _awaiting(Calls.await_position)
+
+    @property
+    def counts(self) -> dict[Outcome, int]:
+        """How many queued events had each outcome so far."""
+        return self._sender.counts
+
+    async def close(self, timeout_s: float = 10.0) -> None:
+        """Send what is queued and hang up; raises Undelivered with what could not be sent."""
+        if not self._closes_now():
+            return
+        try:
+            await self._sender.close(timeout_s)
+        finally:
+            await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
         self,
-        customer_id: str,
-        event: str,
-        properties: Mapping[str, Any] | None,
-        items: Sequence[Item] | None,
-        *,
-        message_id: str | None,
-        at: datetime | None,
-        consent: Mapping[str, bool] | None,
-    ) -> Message:
-        return messages.track(
-            customer_id,
-            event,
-            message_id=message_id or uuid.uuid4().hex,
-            at=at or utc(self._clock.now_us()),
-            consent=self._consent if consent is None else consent,
-            properties=properties,
-            items=items,
-        )
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            await self.close()
+        except Undelivered as undelivered:
+            _raise_unless(error, undelivered)
+
+    def _open(self, exchange: Exchange, sending: Sending) -> None:
+        self._transport = AsyncTransport(exchange)
+        self._sender = AsyncSender(self._transport.post_batch, sending)
+
+    def _at_exit(self) -> None:
+        if waiting := self._sender.waiting:
+            _log.error("%d events were not sent. Await close() before the loop ends.", waiting)
+
+    async def _perform(self, step: Any) -> Any:
+        match step:
+            case Attempt():
+                return await self._transport.attempt(step)
+            case Sleep(delay_s):
+                return await asyncio.sleep(delay_s)
+            case Put(encoded):
+                return await self._sender.put(encoded)
+            case Flush(timeout_s):
+                return await self._sender.flush(timeout_s)
 
 
-def covers(seen: str, wanted: LogPosition) -> bool:
-    """Whether a receipt's `log_position` (empty for a stranger) has reached a position."""
-    if not seen:
-        return False
-    position = LogPosition.parse(seen)
-    return position.partition == wanted.partition and position >= wanted
+def _raise_unless(error: BaseException | None, undelivered: Undelivered) -> None:
+    """Raise what closing found, unless the block failed already: its error is the one to see."""
+    if error is None:
+        raise undelivered
+    error.add_note(str(undelivered))

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 MAX_ITEMS = 100
-
-
 MAX_ANCHORS = 50  # Items that a question may be about: a product page's one, a cart's several.
 MAX_WAIT_MS = 2_000  # Longest time that an answer may wait for an event (`min_position`).
+DEFAULT_WAIT_MS = 300
 
 
 class Scene(StrEnum):
@@ -50,6 +49,18 @@ class Degradation(StrEnum):
     DEADLINE = "deadline"  # a part was left out because the time was up
     CAP_UNKNOWN = "cap_unknown"  # the counts of a frequency cap could not be read: nothing sent
 
+    @classmethod
+    def _missing_(cls, value: object) -> Degradation | None:
+        """A name that this version does not know, kept as it came.
+
+        An older client must be able to read a newer server. It is no member of the class.
+        """
+        if not isinstance(value, str):
+            return None
+        unknown = str.__new__(cls, value)
+        unknown._name_, unknown._value_ = value.upper(), value
+        return unknown
+
 
 class Chosen(StrEnum):
     """Which of the two bundles that serve should answer."""
@@ -84,7 +95,7 @@ class RecommendQuery:
     personalized: bool = True
     explain: bool = False
     min_position: str = ""
-    max_wait_ms: int = 300
+    max_wait_ms: int = DEFAULT_WAIT_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +188,9 @@ class RuleEffect:
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """What made the answer. Bundle is the registry's version number, or empty; rules is the
-    digest of the scene and rule files.
+    """What made the answer.
+
+    Bundle is the registry's version number, or empty; rules the digest of scene and rule files.
     """
 
     bundle: str = ""

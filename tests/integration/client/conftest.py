@@ -6,18 +6,36 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import redis
 
 from nearline import write_keys
+from nearline.client import AsyncClient, Client
 from nearline.embedded.valkey import EmbeddedValkey, free_port
+from tests.awaited import Awaited
 
 _START_LIMIT_S = 60.0
+
+
+def blocking(*args: Any, **kwargs: Any) -> Any:
+    return Client(*args, **kwargs)
+
+
+def awaiting(*args: Any, **kwargs: Any) -> Any:
+    return Awaited(lambda: AsyncClient(*args, **kwargs))
+
+
+@pytest.fixture(params=[blocking, awaiting], ids=lambda opened: opened.__name__)
+def open_client(request: pytest.FixtureRequest) -> Callable[..., Client]:
+    """Opens a client of each kind in turn: what holds for one must hold for the other."""
+    opened: Callable[..., Client] = request.param
+    return opened
 
 
 @dataclass(frozen=True, slots=True)

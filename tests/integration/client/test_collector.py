@@ -30,24 +30,25 @@ class RunningCollector(Protocol):
     def write_key(self) -> str: ...
 
 
-def client_of(
-    collector: RunningCollector,
-    *,
-    write_key: str | None = None,
-    on_refused: Callable[[Verdict], None] | None = None,
-) -> Client:
-    key = write_key or collector.write_key
-    return Client(
-        collector.url,
-        "http://127.0.0.1:1",
-        key,
-        {"analytics": True, "personalization": True},
-        on_refused=on_refused,
-    )
+@pytest.fixture
+def client_of(open_client: Callable[..., Client]) -> Callable[..., Client]:
+    """Opens a client, of each kind in turn, for a collector."""
+
+    def opened(
+        collector: RunningCollector,
+        *,
+        write_key: str | None = None,
+        on_refused: Callable[[Verdict], None] | None = None,
+    ) -> Client:
+        key = write_key or collector.write_key
+        consent = {"analytics": True, "personalization": True}
+        return open_client(collector.url, "http://127.0.0.1:1", key, consent, on_refused=on_refused)
+
+    return opened
 
 
 def test_the_clients_verbs_become_events_that_count(
-    collector: RunningCollector, valkey: redis.Redis
+    collector: RunningCollector, client_of: Callable[..., Client], valkey: redis.Redis
 ) -> None:
     with client_of(collector) as client:
         client.view("c-1", "i-1", price=19.99, category="shoes")
@@ -66,7 +67,7 @@ def test_the_clients_verbs_become_events_that_count(
 
 
 def test_the_token_of_an_event_names_its_place_on_the_log(
-    collector: RunningCollector, valkey: redis.Redis
+    collector: RunningCollector, client_of: Callable[..., Client], valkey: redis.Redis
 ) -> None:
     with client_of(collector) as client:
         verdict = client.send_now("c-7", "view_item", item_id="i-1", price_cents=250)
@@ -77,7 +78,9 @@ def test_the_token_of_an_event_names_its_place_on_the_log(
     assert page[0].event.lines == (Line("i-1", 1, 250),)
 
 
-def test_sending_a_message_twice_stores_it_once(collector: RunningCollector) -> None:
+def test_sending_a_message_twice_stores_it_once(
+    collector: RunningCollector, client_of: Callable[..., Client]
+) -> None:
     with client_of(collector) as client:
         first = client.send_now("c-1", "view_item", item_id="i-1", message_id="m-1")
         again = client.send_now("c-1", "view_item", item_id="i-1", message_id="m-1")
@@ -86,7 +89,7 @@ def test_sending_a_message_twice_stores_it_once(collector: RunningCollector) -> 
 
 
 def test_a_bad_event_is_told_and_the_others_of_its_batch_are_stored(
-    collector: RunningCollector,
+    collector: RunningCollector, client_of: Callable[..., Client]
 ) -> None:
     refused: list[str | None] = []
     with client_of(collector, on_refused=lambda verdict: refused.append(verdict.code)) as client:
@@ -103,7 +106,9 @@ def test_a_bad_event_is_told_and_the_others_of_its_batch_are_stored(
     assert refused == ["items_missing", "consent_denied"]
 
 
-def test_an_unknown_write_key_hands_the_events_back(collector: RunningCollector) -> None:
+def test_an_unknown_write_key_hands_the_events_back(
+    collector: RunningCollector, client_of: Callable[..., Client]
+) -> None:
     client = client_of(collector, write_key="not-a-key")
     message_id = client.view("c-1", "i-1")
 
@@ -113,7 +118,7 @@ def test_an_unknown_write_key_hands_the_events_back(collector: RunningCollector)
 
 
 def test_a_thousand_events_are_all_on_the_log_once(
-    collector: RunningCollector, valkey: redis.Redis
+    collector: RunningCollector, client_of: Callable[..., Client], valkey: redis.Redis
 ) -> None:
     with client_of(collector) as client:
         sent = [client.view(f"c-{number % 50}", f"i-{number}") for number in range(1_000)]

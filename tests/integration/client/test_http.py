@@ -8,7 +8,8 @@ import random
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 
 from nearline.client import AnswerUnreadable, Client, Refused, StillStale, Unavailable, Undelivered
 from nearline.client.retry import Backoff
-from nearline.contracts.answer import Degradation, Scene
+from nearline.contracts.answer import MAX_WAIT_MS, Chosen, Degradation, Scene
 from nearline.contracts.position import LogPosition
 from nearline.contracts.verdict import Outcome
 from nearline.embedded.valkey import free_port
@@ -118,14 +119,21 @@ def service() -> Iterator[Service]:
 
 
 @pytest.fixture
-def client(service: Service) -> Iterator[Client]:
+def client_of(open_client: Callable[..., Client]) -> Callable[[str], Client]:
+    """Opens a client, of each kind in turn, that is quick to try again."""
+
+    def opened(url: str) -> Client:
+        backoff = Backoff(first_s=0.001, longest_s=0.01)
+        rng = random.Random(7)
+        return open_client(url, url, "key-1", {"analytics": True}, backoff=backoff, rng=rng)
+
+    return opened
+
+
+@pytest.fixture
+def client(service: Service, client_of: Callable[[str], Client]) -> Iterator[Client]:
     with client_of(service.url) as made:
         yield made
-
-
-def client_of(url: str) -> Client:
-    backoff = Backoff(first_s=0.001, longest_s=0.01)
-    return Client(url, url, "key-1", {"analytics": True}, backoff=backoff, rng=random.Random(7))
 
 
 def test_events_travel_as_a_segment_batch_under_the_write_key(
@@ -197,6 +205,97 @@ def test_answers_are_typed_and_newer_fields_are_ignored(client: Client) -> None:
     assert client.tags("c-1").tags == ()
 
 
+def test_a_question_carries_what_was_asked_and_nothing_else(
+    service: Service, client: Client
+) -> None:
+    client.recommend("c-1")
+    client.recommend(
+        "c-1",
+        Scene.CART,
+        5,
+        item_ids=["i-1", "i-2"],
+        category="shoes",
+        channel="push",
+        age_years=17,
+        personalized=False,
+        explain=True,
+        min_position=LogPosition(2, 1_000, 0),
+        max_wait_ms=500,
+        bundle=Chosen.CHALLENGER,
+        exclude_item_ids=["i-9"],
+        as_of_us=7,
+    )
+
+    plain, full = [body for _, _, body in service.requests]
+    assert plain == {"customer_id": "c-1"}
+    assert full == {
+        "customer_id": "c-1",
+        "scene": "cart",
+        "k": 5,
+        "exclude_item_ids": ["i-9"],
+        "as_of_us": 7,
+        "bundle": "challenger",
+        "item_ids": ["i-1", "i-2"],
+        "category": "shoes",
+        "channel": "push",
+        "age_years": 17,
+        "personalization": "off",
+        "explain": True,
+        "min_position": "2-1000-0",
+        "max_wait_ms": 500,
+    }
+
+
+def test_each_attempt_says_how_much_time_is_left(service: Service, client: Client) -> None:
+    service.script = [(503, {"retry-after": "0"}, {}), (429, {}, {})]
+
+    client.recommend("c-1", timeout_s=2.0)
+
+    left_ms = [int(headers["x-nearline-deadline-ms"]) for _, headers, _ in service.requests]
+    assert len(left_ms) == 3
+    assert 2_000 >= left_ms[0] > left_ms[1] > left_ms[2] > 0
+
+
+def test_an_overloaded_api_is_asked_again_when_it_wants_to_be(
+    service: Service, client: Client
+) -> None:
+    service.script = [(503, {"retry-after": "1"}, {})]
+
+    started = time.monotonic()
+    client.tags("c-1", timeout_s=10.0)
+
+    assert time.monotonic() - started >= 1.0
+    assert len(service.requests) == 2
+
+
+def test_a_degradation_that_this_version_does_not_know_is_kept_by_its_name(
+    service: Service, client: Client
+) -> None:
+    answer = _recommendation("") | {"degraded": ["stale", "moon_unavailable"]}
+    service.script = [(200, {}, answer)]
+
+    degraded = client.recommend("c-1").degraded
+
+    assert degraded == (Degradation.STALE, "moon_unavailable")
+    assert str(degraded[1]) == "moon_unavailable"
+    assert "moon_unavailable" not in list(Degradation)
+
+
+def test_what_is_deprecated_is_told_once_in_the_log_without_the_customer(
+    service: Service, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    end = {"deprecation": "@1798761600", "sunset": "Thu, 01 Jul 2027 00:00:00 GMT"}
+    tags = {"tags": [], "receipt": _receipt()}
+    service.script = [(200, end, tags)] * 2
+
+    client.tags("a-secret-customer")
+    client.tags("a-secret-customer")
+
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert "/v1/tags is deprecated and ends Thu, 01 Jul 2027 00:00:00 GMT" in told
+    assert "a-secret-customer" not in told
+
+
 def test_a_customer_id_cannot_break_out_of_its_place_in_the_path(
     service: Service, client: Client
 ) -> None:
@@ -214,6 +313,10 @@ def test_awaiting_a_position_asks_until_the_receipt_covers_it(
 
     assert answer.receipt.log_position == "2-1000-0"
     assert len(service.requests) == 4
+    asked = [body for _, _, body in service.requests]
+    assert {body["min_position"] for body in asked} == {"2-1000-0"}
+    assert asked[0]["max_wait_ms"] == MAX_WAIT_MS  # 80 % of 3 s would be more
+    assert asked[1]["max_wait_ms"] <= MAX_WAIT_MS
 
 
 def test_awaiting_a_position_in_vain_says_what_is_shown(service: Service, client: Client) -> None:
@@ -230,7 +333,9 @@ def test_an_answer_of_something_else_is_named_as_such(service: Service, client: 
         client.recommend("c-1")
 
 
-def test_no_service_at_all_is_told_within_the_deadline_and_without_the_customer() -> None:
+def test_no_service_at_all_is_told_within_the_deadline_and_without_the_customer(
+    client_of: Callable[[str], Client],
+) -> None:
     client = client_of(f"http://127.0.0.1:{free_port()}")
     with pytest.raises(Unavailable, match="ConnectError") as down:
         client.tags("a-secret-customer", timeout_s=0.1)
@@ -238,7 +343,9 @@ def test_no_service_at_all_is_told_within_the_deadline_and_without_the_customer(
     client.close()
 
 
-def test_what_could_not_be_sent_can_be_handed_to_the_next_client(service: Service) -> None:
+def test_what_could_not_be_sent_can_be_handed_to_the_next_client(
+    service: Service, client_of: Callable[[str], Client]
+) -> None:
     down = client_of(f"http://127.0.0.1:{free_port()}")
     message_id = down.view("c-1", "i-1")
     with pytest.raises(Undelivered) as left:

@@ -17,7 +17,7 @@ from ingestion.connectors.pace import batches
 from ingestion.connectors.replay import Replay
 from ingestion.connectors.rows import Micros, Row
 from nearline.client.errors import Refused
-from nearline.client.transport import Again, BodyRefused, Delivered, Reply, Stop
+from nearline.client.exchange import Again, BodyRefused, Delivered, Reply, Stop
 from nearline.clock import FixedClock, micros
 from nearline.contracts.event import Event
 from nearline.contracts.verdict import Outcome, Verdict
