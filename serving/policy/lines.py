@@ -104,6 +104,7 @@ def read(content: bytes, file: str) -> tuple[Node, list[Problem]]:
                 break
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
+        line = min(line, len(text.splitlines()))  # the end lies behind the last one
         builder.problem(
             line,
             f"this is not YAML ({error.problem}): look at this line and the one before",

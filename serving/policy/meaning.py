@@ -143,9 +143,9 @@ def policy_faults(scenes: Collection[str]) -> Iterator[Fault]:
             "scenes",
             Words(
                 "scenes has no home, which answers questions that name no scene: add it "
-                "(`nearline scenes show home` prints the one that ships)",
+                "(`nearline scenes show home --shipped` prints one)",
                 "scenes 中没有 home，而未指明场景的请求由它回答：请加上"
-                "（`nearline scenes show home` 可显示内置的 home）",
+                "（`nearline scenes show home --shipped` 可显示内置的 home）",
             ),
         )
 

@@ -189,6 +189,11 @@ class SceneRules(msgspec.Struct, frozen=True):
         at = _EPOCH + timedelta(microseconds=as_of_us)
         return tuple(one for one in self.campaigns if one.speaks_to(at, tags))
 
+    def pinned_ids(self, as_of_us: int, tags: AbstractSet[str]) -> tuple[str, ...]:
+        """Items that campaigns pin: candidates of such a list, whoever else proposes them."""
+        live = self.live(as_of_us, tags)
+        return tuple(dict.fromkeys(pin.item_id for one in live for pin in one.pins))
+
     def caps(self, channel: str) -> tuple[FrequencyCap, ...]:
         """The caps that count for a channel; none for ""."""
         return tuple(cap for cap in self.settings.frequency_caps if cap.channel == channel)

@@ -89,7 +89,10 @@ class Shape:
         if isinstance(node, Scalar) and node.null:
             return None  # The only unions of a policy are with null.
         (one,) = (one for one in kind.types if not isinstance(one, inspect.NoneType))
-        return self.value(node, one, path)
+        if isinstance(one, inspect.StructType) or not isinstance(node, Scalar):
+            return self.value(node, one, path)
+        found = _scalar(node, one, path)
+        return self._unexpected(node, kind, path) if found is FAULTY else found
 
     def _struct(self, node: Node, kind: inspect.StructType, path: str) -> Any:
         table = self.table(node, path, expected(kind))

@@ -296,6 +296,20 @@ def test_a_pin_that_cannot_stand_is_dropped_and_said() -> None:
     )
 
 
+def test_retrieval_learns_which_items_are_pinned_now() -> None:
+    fans = Audience(frozenset({"dormant"}))
+    rules = SceneRules(
+        campaigns=(
+            campaign(pins=(Pin("i1", 1), Pin("i2", 2))),
+            campaign(pins=(Pin("i2", 1), Pin("i3", 2)), audience=fans),
+        )
+    )
+
+    assert rules.pinned_ids(NOON_US, frozenset()) == ("i1", "i2")
+    assert rules.pinned_ids(NOON_US, {"dormant"}) == ("i1", "i2", "i3")
+    assert rules.pinned_ids(NOON_US + DAY_US, frozenset()) == ()
+
+
 def test_a_boost_divides_the_rank_whatever_the_scores() -> None:
     # By rank / factor: i3 4 / 3, i0 1 / 0.5 = 2, i1 2 (ranked after i0), i2 3.
     boosts = (Boost(3.0, item_id="i3"), Boost(0.5, category="a"))
