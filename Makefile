@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help env demo reproduce test soak bench unit integration lint format proto kill-test parity clean
+.PHONY: help env demo reproduce test soak bench unit integration lint format proto api kill-test parity clean
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
@@ -50,6 +50,9 @@ format: env ## let ruff rewrite what it can
 proto: env ## generate nearline/v1 from proto/
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=. --grpc_python_out=. --pyi_out=. proto/nearline/v1/*.proto
 	rm -f nearline/v1/feast_value_pb2_grpc.py
+
+api: env ## write what /v1 promises to docs/api/v1.json; refuses what would break it
+	@$(BIN)/python -m tests.unit.api.snapshot $(ARGS)
 
 clean: ## remove what runs have left (.nearline) and caches; keeps the environment
 	rm -rf .nearline .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -28,6 +28,7 @@ from nearline.errors import PermanentError
 
 COLLECTOR, API = "collector", "recommendation API"
 DEADLINE_HEADER = "X-Nearline-Deadline-Ms"
+_LONGEST_DEADLINE_MS = 60_000  # The API reads no more.
 _JSON = {"Content-Type": "application/json"}
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -209,7 +210,8 @@ class Exchange:
         content = None if body is None else msgspec.json.encode(body)
         while True:
             left_s = patience.left_s()
-            headers = {DEADLINE_HEADER: str(max(1, int(left_s * 1_000)))}
+            left_ms = min(max(1, int(left_s * 1_000)), _LONGEST_DEADLINE_MS)
+            headers = {DEADLINE_HEADER: str(left_ms)}
             answer: Answered | Silence = yield Attempt(
                 method,
                 f"{self.api_url}{path}",

@@ -78,6 +78,14 @@ def test_pauses_double_and_the_time_left_shrinks_by_all_that_was_waited() -> Non
     assert [int(left_ms) for left_ms in sent] == pytest.approx([2_000, 1_800, 1_500], abs=1)
 
 
+def test_no_more_is_announced_than_the_api_reads() -> None:
+    world = World((0.0, Answered(200, {}, TAGS)))
+
+    world.run(tags(3_600.0))
+
+    assert world.attempts[0][1].headers["X-Nearline-Deadline-Ms"] == "60000"
+
+
 def test_a_pause_that_would_end_after_the_deadline_is_not_begun() -> None:
     world = World((0.1, status(503, retry_after="2")))
 
