@@ -13,6 +13,8 @@ FALLBACK_POPULAR = "nl:fallback:popular"
 # Sorted set of item ids by when each was first known (us): the newest 50,000 of 30 days. Written
 # by the stream worker and by each backfill; see `nearline.arrivals`.
 ARRIVALS = "nl:arrivals"
+# Counts the backfills that rewrote items' rows: who holds rows in memory reads them again.
+ITEMS_REWRITTEN = "nl:items:rewritten"
 # Stream of sampled feature vectors as rankers saw them (`nearline.served`). At most about 10,000
 # wait there; whoever archives them removes them.
 SERVED = "nl:served"
@@ -51,6 +53,22 @@ def archived(partition: int) -> str:
 def lease(partition: int, job: str) -> str:
     """Who works on a partition for a job (`worker`, `history`). Expires after seconds."""
     return f"nl:{{{partition}}}:lease:{job}"
+
+
+def cap(channel: str, customer_id: str) -> str:
+    """Sorted set of the lists that a customer got by a channel, by instant (us).
+
+    Lives as long as the longest window that counts them. Personal: it names a customer.
+    """
+    return f"nl:cap:{channel}:{customer_id}"
+
+
+def policy(version: str) -> str:
+    """A policy (scenes, rules, campaigns) by its version, as JSON.
+
+    Kept while answers may be made again: 30 days after its last use.
+    """
+    return f"nl:policy:{version}"
 
 
 def bench(run: str, what: str) -> str:

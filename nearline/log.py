@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -182,11 +182,15 @@ def read_pages(
 
     Waits up to `block_ms` when there is nothing (None: does not wait) and then returns {}.
     """
-    streams = {keys.log(p): position.stream_id for p, position in positions.items()}
-    partition_by_key = {keys.log(p).encode(): p for p in positions}
-    reply: Any = client.xread(streams, count=count, block=block_ms) or []  # type: ignore[arg-type]
-    pairs = reply.items() if isinstance(reply, dict) else reply
-    return {partition_by_key[key]: _page(partition_by_key[key], raw) for key, raw in pairs}
+    streams = _streams(positions)
+    return _pages(positions, client.xread(streams, count=count, block=block_ms))  # type: ignore[arg-type]
+
+
+async def read_pages_now(
+    client: redis.asyncio.Redis, positions: Mapping[int, LogPosition], *, count: int
+) -> dict[int, Page]:
+    """The same for an event loop; what is there now, without waiting for more."""
+    return _pages(positions, await client.xread(_streams(positions), count=count))  # type: ignore[arg-type]
 
 
 def read_after(
@@ -233,6 +237,16 @@ def claim_partitions(client: redis.Redis, partitions: int) -> None:
             f"{partitions}: customers would change partition and be counted twice. "
             f"Set NEARLINE_PARTITIONS={held}, or start a new home folder."
         )
+
+
+def _streams(positions: Mapping[int, LogPosition]) -> dict[str, str]:
+    return {keys.log(p): position.stream_id for p, position in positions.items()}
+
+
+def _pages(positions: Iterable[int], reply: Any) -> dict[int, Page]:
+    partition_by_key = {keys.log(p).encode(): p for p in positions}
+    pairs = reply.items() if isinstance(reply, dict) else reply or []
+    return {partition_by_key[key]: _page(partition_by_key[key], raw) for key, raw in pairs}
 
 
 def _page(partition: int, raw: Sequence[tuple[bytes, Mapping[bytes, bytes]]]) -> Page:
@@ -289,5 +303,6 @@ __all__ = [
     "claim_partitions",
     "read_after",
     "read_pages",
+    "read_pages_now",
     "scan_partition",
 ]

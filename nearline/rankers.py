@@ -30,6 +30,13 @@ class Ranker(Protocol):
 
     def scores(self, rows_CF: FloatCF) -> FloatC: ...
 
+    def contributions(self, rows_CF: FloatCF) -> FloatCF | None:
+        """What each of `RANKER_FEATURES` adds to a row's score; None where that is not known.
+
+        TreeSHAP (Lundberg et al. 2018): with a base that is the same for every row, a row's
+        contributions add up to its score. Features that the ranker does not use add 0.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class XgboostTrees:
@@ -40,6 +47,13 @@ class XgboostTrees:
 
     def scores(self, rows_CF: FloatCF) -> FloatC:
         return scores_of(self.booster, rows_CF[:, self.columns])
+
+    def contributions(self, rows_CF: FloatCF) -> FloatCF:
+        import xgboost
+
+        matrix = xgboost.DMatrix(rows_CF[:, self.columns], nthread=1)
+        pulls = self.booster.predict(matrix, pred_contribs=True, validate_features=False)
+        return _spread(pulls[:, :-1], self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +66,11 @@ class LightgbmTrees:
     def scores(self, rows_CF: FloatCF) -> FloatC:
         rows = np.ascontiguousarray(rows_CF[:, self.columns])
         return np.asarray(self.booster.predict(rows, num_threads=1), np.float32)
+
+    def contributions(self, rows_CF: FloatCF) -> FloatCF:
+        rows = np.ascontiguousarray(rows_CF[:, self.columns])
+        pulls = np.asarray(self.booster.predict(rows, pred_contrib=True, num_threads=1))
+        return _spread(pulls[:, :-1], self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +85,16 @@ class OnnxLayers:
         rows = np.ascontiguousarray(rows_CF[:, self.columns], np.float32)
         first = self.session.run([self.session.get_outputs()[0].name], {name: rows})[0]
         return np.asarray(first, np.float32).reshape(-1)
+
+    def contributions(self, rows_CF: FloatCF) -> None:
+        """Unknown: a graph of layers does not tell."""
+
+
+def _spread(pulls: npt.NDArray[Any], columns: Sequence[int]) -> FloatCF:
+    """Contributions of a ranker's own inputs, each under its place in `RANKER_FEATURES`."""
+    spread = np.zeros((len(pulls), len(RANKER_FEATURES)), np.float32)
+    spread[:, list(columns)] = pulls
+    return spread
 
 
 def read(folder: Path, spec: RankerSpec) -> Ranker:

@@ -37,8 +37,14 @@ class Settings:
     history_flush_s: float = 10.0
     """Longest time that an event waits for its Parquet file."""
     history_flush_events: int = 20_000
-    features_timeout_ms: float = 100.0
-    """Longest time that an answer waits for a customer's features, and again for the items'."""
+    features_timeout_ms: float = 60.0
+    """Longest time that an answer waits for a customer's features."""
+    deadline_ms: float = 150.0
+    """Within this time a question is answered, or refused at once with 429."""
+    replicas: int = 2
+    """Processes that answer. Each holds the models and every item: about one for each core."""
+    policy: str = ""
+    """Folder of scene and rule files (YAML); empty: `policy` in the home folder."""
     challenger_share: float = 0.0
     """Share of customers whom the challenger answers, 0 to 1; who asks for it gets it anyway."""
     served_sample: float = 0.01
@@ -59,6 +65,11 @@ class Settings:
         """The same without user and password, for people to read."""
         scheme, _, rest = self.redis_address.partition("://")
         return f"{scheme}://{rest.rpartition('@')[2]}"
+
+    @property
+    def policy_folder(self) -> Path:
+        """Scene and rule files; where there are none, the shipped ones hold."""
+        return Path(self.policy).absolute() if self.policy else self.home / "policy"
 
     @property
     def history(self) -> Path:

@@ -1,16 +1,17 @@
-"""The whole answer: retrieval, ranking, rules, reasons, receipt; and a fallback for each part.
+"""The whole answer: read, compose, log. A fallback for each part; never an error for one.
 
-Nothing here knows Ray or HTTP. The stages come in as ports, so one process can hold them all
-(tests, notebooks) or each can be a deployment of its own.
+Nothing here knows Ray or HTTP. What is decided lies in `serving.composing`, which is pure; this
+module waits for a turn, reads the stores in time, and keeps what must be kept of an answer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from nearline.clock import Clock
 from nearline.contracts.answer import (
@@ -18,27 +19,31 @@ from nearline.contracts.answer import (
     ChurnAnswer,
     Degradation,
     Recommendation,
-    RecommendedItem,
     RecommendQuery,
-    RuleEffect,
     TagsAnswer,
     Versions,
 )
+from nearline.contracts.position import LogPosition
+from nearline.errors import StoreUnavailable
 from nearline.online import CustomerReading
 from nearline.transforms import customer
-from nearline.transforms.candidates import fused_score
-from serving import reasons, rules
+from serving.arrivals import Stocks
+from serving.bundles import Shelf
+from serving.caps import Caps
 from serving.challenger import wants_challenger
-from serving.churn import ChurnPort, ChurnRequest, ChurnScored
+from serving.churn import Churn, ChurnRequest
+from serving.composing import Composed, Inputs, compose
 from serving.exposures import Exposures, exposure_of
-from serving.features import Features
-from serving.ranking import Ranked, RankingPort, RankRequest
+from serving.features import Features, PopularItem
+from serving.items import ItemTable
+from serving.policy.model import Policy
 from serving.receipts import ENTROPY_BYTES, receipt_of, response_id
-from serving.retrieval import Retrieval, RetrievalPort, RetrievalRequest, Retrieved
+from serving.requests import InvalidRequest, fitting
 from serving.served_log import ServedLog, record_of
 from serving.tags import tags_for
+from serving.turns import Turns
 
-T = TypeVar("T")
+_POLL_S = 0.005
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +51,9 @@ logger = logging.getLogger(__name__)
 class Answers(Protocol):
     """What the doors (HTTP, gRPC) open to."""
 
-    async def recommend(self, query: RecommendQuery) -> Recommendation: ...
+    async def recommend(
+        self, query: RecommendQuery, deadline_ms: float | None = None
+    ) -> Recommendation: ...
 
     async def churn(self, customer_id: str, as_of_us: int | None) -> ChurnAnswer: ...
 
@@ -54,117 +61,83 @@ class Answers(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long each stage may take before its fallback answers."""
-
-    retrieval_ms: float
-    ranking_ms: float
-    churn_ms: float
-
-
-@dataclass(frozen=True, slots=True)
 class Answered:
-    """A recommendation, and as what its bundle answered; None where none did."""
+    """A recommendation, as what its bundle answered (None where none did), and broken rules."""
 
     recommendation: Recommendation
     role: Chosen | None
+    broken: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What one process holds and others move: bundles, items, policy. Each read once an answer."""
+
+    shelf: Shelf
+    items: Callable[[], ItemTable | None]
+    policy: Callable[[], Policy]
 
 
 class Answering:
-    """Assembles answers.
-
-    `spare` retrieves in this process, without a bundle, when the retrieval stage does not answer.
-    """
+    """Assembles answers."""
 
     def __init__(
         self,
         *,
-        retrieval: RetrievalPort,
-        ranking: RankingPort,
-        churn: ChurnPort,
-        spare: Retrieval,
+        held: Held,
         features: Features,
+        caps: Caps,
+        churn: Churn,
         exposures: Exposures,
         served: ServedLog,
-        patience: Patience,
+        turns: Turns,
         clock: Clock,
         entropy: Callable[[int], bytes],
+        deadline_ms: float,
         challenger_share: float = 0.0,
     ) -> None:
-        self._retrieval, self._ranking, self._churn = retrieval, ranking, churn
-        self._spare, self._features = spare, features
-        self._exposures, self._served = exposures, served
-        self._patience, self._clock, self._entropy = patience, clock, entropy
-        self._challenger_share = challenger_share
+        self._held, self._features, self._caps, self._churn = held, features, caps, churn
+        self._exposures, self._served, self._turns = exposures, served, turns
+        self._clock, self._entropy = clock, entropy
+        self._deadline_ms, self._challenger_share = deadline_ms, challenger_share
+        self._stocks = Stocks()
+        self._popular: tuple[PopularItem, ...] = ()  # Last seen: it outlives a Redis outage.
 
-    async def recommend(self, query: RecommendQuery) -> Recommendation:
-        """An answer always: see `answered`."""
-        return (await self.answered(query)).recommendation
+    async def recommend(
+        self, query: RecommendQuery, deadline_ms: float | None = None
+    ) -> Recommendation:
+        """An answer always, or Overloaded: see `answered`."""
+        return (await self.answered(query, deadline_ms)).recommendation
 
-    async def answered(self, query: RecommendQuery) -> Answered:
-        """An answer always; `degraded` names what was missing.
+    async def answered(self, query: RecommendQuery, deadline_ms: float | None = None) -> Answered:
+        """An answer; `degraded` names what was missing.
 
-        An answer for now is logged as an exposure; one as of a stated instant was not shown
-        to anybody, and is not.
+        Raises InvalidRequest for a question that its scene cannot answer, and Overloaded where
+        more is asked than can be answered within the deadline. An answer for now is logged as
+        an exposure; one as of a stated instant was not shown to anybody, and is not.
         """
-        now_us = self._clock.now_us()
-        as_of_us = now_us if query.as_of_us is None else query.as_of_us
-        challenger = wants_challenger(query, self._challenger_share)
-        request = RetrievalRequest(query.customer_id, query.exclude_item_ids, as_of_us, challenger)
-        found = await self._retrieve(request)
-        degraded = list(found.degraded)
-        if query.bundle is Chosen.CHALLENGER and found.role is not Chosen.CHALLENGER:
-            degraded.append(Degradation.CHALLENGER_UNAVAILABLE)
-        response = response_id(now_us, self._entropy(ENTROPY_BYTES))
-        # As of a stated instant the windows end there, but what was read is of now: no proof.
-        keep = query.as_of_us is None and self._served.wants(response, found)
-        ranked = await self._rank(found, as_of_us, with_rows=keep) if found.bundle else None
-        scores = ranked.scores if ranked else None
-        if found.bundle and scores is None:
-            degraded.append(Degradation.RANKER_UNAVAILABLE)
-        items, effects = _list(query, found, scores, as_of_us)
-        if not items:
-            degraded.append(Degradation.NOTHING_TO_RECOMMEND)
-        if self._exposures.failing:
-            degraded.append(Degradation.EXPOSURES_DELAYED)
-        answer = Recommendation(
-            response_id=response,
-            scene=query.scene,
-            items=items,
-            rules=effects,
-            versions=Versions(bundle=found.bundle, rules=rules.RULES_VERSION),
-            receipt=receipt_of(found.reading, as_of_us),
-            degraded=tuple(degraded),
-        )
-        if query.as_of_us is None and items:
-            self._exposures.add(exposure_of(answer, query.customer_id, now_us))
-        if ranked and ranked.rows:
-            self._served.add(
-                record_of(
-                    response,
-                    query.customer_id,
-                    query.exclude_item_ids,
-                    as_of_us,
-                    found,
-                    ranked.rows,
-                )
-            )
-        return Answered(answer, found.role)
+        query = fitting(query, self._held.policy())
+        limit_ms = self._deadline_ms if deadline_ms is None else min(deadline_ms, self._deadline_ms)
+        arrived = await self._arrived(query) if query.min_position and query.personalized else True
+        ends_s = time.perf_counter() + limit_ms / 1_000
+        async with self._turns.turn(limit_ms):
+            inputs = await self._inputs(query)
+            if not arrived:
+                inputs = replace(inputs, missing=(*inputs.missing, Degradation.STALE))
+            composed = compose(inputs, late=lambda: time.perf_counter() > ends_s)
+            composed = await self._capped(inputs, composed)
+        self._keep(inputs, composed)
+        return Answered(composed.answer, inputs.role, composed.broken)
 
     async def churn(self, customer_id: str, as_of_us: int | None = None) -> ChurnAnswer:
         """Scores for each horizon; none for a stranger, or when something was missing."""
         now_us = self._clock.now_us()
         as_of_us = now_us if as_of_us is None else as_of_us
-        scored = await _in_time(
-            self._churn.score(ChurnRequest(customer_id, as_of_us)), self._patience.churn_ms
-        )
-        if scored is None:
-            reading = CustomerReading(customer.EMPTY, 0, None)
-            scored = ChurnScored("", reading, (), (Degradation.CHURN_UNAVAILABLE,))
+        scored = await self._churn.score(ChurnRequest(customer_id, as_of_us))
         return ChurnAnswer(
             response_id=response_id(now_us, self._entropy(ENTROPY_BYTES)),
             scores=scored.scores,
-            versions=Versions(bundle=scored.bundle, rules=rules.RULES_VERSION),
+            versions=Versions(bundle=scored.bundle, rules=self._held.policy().version),
             receipt=receipt_of(scored.reading, as_of_us),
             degraded=scored.degraded,
         )
@@ -174,67 +147,97 @@ class Answering:
         instant_us = self._clock.now_us() if as_of_us is None else as_of_us
         return await tags_for(self._features, customer_id, instant_us)
 
-    async def _retrieve(self, request: RetrievalRequest) -> Retrieved:
-        found = await _in_time(self._retrieval.retrieve(request), self._patience.retrieval_ms)
-        return await self._spare.retrieve(request) if found is None else found
-
-    async def _rank(self, found: Retrieved, as_of_us: int, with_rows: bool) -> Ranked | None:
-        request = RankRequest(
-            bundle=found.bundle,
-            state=found.reading.state,
-            candidates=tuple(option.candidate for option in found.options),
-            item_values=found.item_values,
-            as_of_us=as_of_us,
-            with_rows=with_rows,
+    async def _inputs(self, query: RecommendQuery) -> Inputs:
+        """Everything read for an answer; one bundle, one stock, one policy from start to end."""
+        missing: list[Degradation] = []
+        reading = _STRANGER
+        if query.personalized:
+            try:
+                reading = await self._features.customer(query.customer_id)
+            except StoreUnavailable:
+                missing.append(Degradation.FEATURES_UNAVAILABLE)
+        # Nothing is awaited from here to the end of `compose` but the last resort.
+        held, table = self._held, self._held.items()
+        challenger = query.personalized and wants_challenger(query, self._challenger_share)
+        bundle = held.shelf.answering(challenger)
+        if bundle is None or bundle.finder is None:
+            bundle, role, stock = None, None, None
+            missing += await self._look_for_popular(missing)
+        else:
+            role = Chosen.CHALLENGER if bundle is held.shelf.challenger else Chosen.CHAMPION
+            stock = self._stocks.of(bundle.version, bundle.finder, table)
+        if self._exposures.failing:
+            missing.append(Degradation.EXPOSURES_DELAYED)
+        now_us = self._clock.now_us()
+        return Inputs(
+            query=query,
+            policy=held.policy(),
+            reading=reading,
+            bundle=bundle,
+            role=role,
+            stock=stock,
+            table=table,
+            as_of_us=now_us if query.as_of_us is None else query.as_of_us,
+            response_id=response_id(now_us, self._entropy(ENTROPY_BYTES)),
+            popular=self._popular if bundle is None else (),
+            missing=tuple(missing),
         )
-        ranked = await _in_time(self._ranking.rank(request), self._patience.ranking_ms)
-        return ranked if ranked and len(ranked.scores) == len(found.options) else None
+
+    async def _look_for_popular(self, missing: list[Degradation]) -> list[Degradation]:
+        try:
+            self._popular = await self._features.popular()
+        except StoreUnavailable:
+            if Degradation.FEATURES_UNAVAILABLE not in missing:
+                return [Degradation.FEATURES_UNAVAILABLE]
+        return []
+
+    async def _capped(self, inputs: Inputs, composed: Composed) -> Composed:
+        """The answer, or the empty one where a frequency cap of its channel is reached."""
+        query = inputs.query
+        channel = query.channel or inputs.scene.channel
+        caps = inputs.policy.scene_rules[query.scene].caps(channel)
+        if not (caps and composed.answer.items and query.personalized and query.as_of_us is None):
+            return composed
+        try:
+            if await self._caps.take(query.customer_id, caps, inputs.response_id, inputs.as_of_us):
+                return composed
+        except StoreUnavailable:
+            # A message too many cannot be taken back; one too few can be sent later.
+            missing = (*inputs.missing, Degradation.CAP_UNKNOWN)
+            return compose(replace(inputs, capped=True, missing=missing))
+        return compose(replace(inputs, capped=True))
+
+    def _keep(self, inputs: Inputs, composed: Composed) -> None:
+        query, answer = inputs.query, composed.answer
+        if query.as_of_us is not None:
+            return
+        if answer.items:
+            self._exposures.add(exposure_of(answer, query, inputs.as_of_us))
+        rows_CF = composed.scored.rows_CF
+        # As of a stated instant the windows end there, but what was read is of now: no proof.
+        if rows_CF is not None and self._served.wants(answer, inputs.reading):
+            self._served.add(record_of(answer, query, inputs.reading, composed.found, rows_CF))
+
+    async def _arrived(self, query: RecommendQuery) -> bool:
+        """Wait, bounded, until the customer's row holds an event; False where it does not."""
+        wanted = LogPosition.parse(query.min_position)
+        ends_s = time.perf_counter() + query.max_wait_ms / 1_000
+        while True:
+            try:
+                seen = await self._features.position(query.customer_id)
+            except StoreUnavailable:
+                return False
+            if seen is not None and seen.partition != wanted.partition:
+                raise InvalidRequest(
+                    "min_position", "is the token of another customer's event: send this one's"
+                )
+            if seen is not None and seen >= wanted:
+                return True
+            if time.perf_counter() + _POLL_S > ends_s:
+                return False
+            await asyncio.sleep(_POLL_S)
 
 
-def _list(
-    query: RecommendQuery, found: Retrieved, scores: tuple[float, ...] | None, as_of_us: int
-) -> tuple[tuple[RecommendedItem, ...], tuple[RuleEffect, ...]]:
-    """Order, apply the rules, give reasons. Ties keep the order of retrieval."""
-    state = found.reading.state
-    shown = scores or tuple(fused_score(option.candidate) for option in found.options)
-    order = sorted(range(len(found.options)), key=lambda place: -shown[place])
-    ranked = [found.options[place] for place in order]
-    viewed = {recent.item_id for recent in state.recent}
-    chosen = rules.choose(
-        ranked,
-        query.k or 10,
-        purchased={item_id for item_id, _ in state.purchased},
-        excluded=set(query.exclude_item_ids),
-        seen=viewed,
-        dropped=found.dropped,
-    )
-    interests = customer.category_affinity(state, as_of_us)
-    items = tuple(
-        RecommendedItem(
-            item_id=ranked[place].item_id,
-            rank=rank,
-            score=shown[order[place]],
-            sources=tuple(ranked[place].candidate.ranks),
-            reasons=reasons.reasons_for(ranked[place], viewed, interests),
-            category=ranked[place].category,
-            price_cents=ranked[place].price_cents,
-        )
-        for rank, place in enumerate(chosen.places, start=1)
-    )
-    return items, chosen.effects
+_STRANGER = CustomerReading(customer.EMPTY, 0, None)
 
-
-async def _in_time(work: Awaitable[T], limit_ms: float) -> T | None:
-    """The result, or None when it failed or took too long; the fallback ladder goes on."""
-    try:
-        return await asyncio.wait_for(_awaited(work), limit_ms / 1_000)
-    except Exception as error:  # noqa: BLE001 - a stage may fail in any way, the answer may not
-        logger.warning("a stage did not answer: %s", type(error).__name__)
-        return None
-
-
-async def _awaited(work: Awaitable[T]) -> T:
-    return await work
-
-
-__all__ = ["Answered", "Answering", "Answers", "Patience"]
+__all__ = ["Answered", "Answering", "Answers", "Held"]

@@ -1,24 +1,22 @@
-"""Items that came after the bundles were made: looked for in Redis, stocked beside a bundle."""
+"""Items that came after the bundles were made, stocked beside a bundle."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from nearline.transforms.chains import ChainedColumn, Column
+from nearline.transforms.shelves import Shelves
 from nearline.transforms.sources import Sources
-from nearline.transforms.taste import ARRIVALS_AT_MOST, Arrivals, units_of
-from serving.features import Features
+from nearline.transforms.taste import Arrivals, units_of
 from serving.finder import Finder
+from serving.items import ItemTable
 
 # Axes: S rows asked about, N arrivals, D dimensions.
 FloatSD = npt.NDArray[np.float32]
-
-_ROWS_AT_ONCE = 200
-_LOOKS_BETWEEN = 10  # After so many looks, rows that lacked a category are read again.
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,44 +28,6 @@ class Arrived:
     price_cents: int
 
 
-class Newcomers:
-    """The newest items of the shop, less those that the bundle knows.
-
-    One look costs one read of 2,000 ids at most, and one of each row that is new.
-    """
-
-    def __init__(self, features: Features, known: Callable[[], Collection[str] | None]) -> None:
-        self._features, self._known = features, known
-        self._read: dict[str, Arrived] = {}
-        self._looks = 0
-        self.items: tuple[Arrived, ...] = ()  # Newest first; replaced as a whole.
-
-    async def look(self) -> None:
-        """Look once; raises StoreUnavailable, and then what was seen before stays."""
-        known = self._known()
-        if known is None:  # No bundle: nobody searches.
-            return
-        ids = await self._features.arrivals(ARRIVALS_AT_MOST)
-        wanted = [item_id for item_id in ids if item_id not in known]
-        self._looks += 1
-        again = self._looks % _LOOKS_BETWEEN == 0
-        missing = [item_id for item_id in wanted if self._lacks(item_id, again)]
-        for start in range(0, len(missing), _ROWS_AT_ONCE):
-            part = missing[start : start + _ROWS_AT_ONCE]
-            for item_id, reading in zip(part, await self._features.items(part), strict=True):
-                state = reading.state
-                if state.first_seen_us:  # Else its row is not written yet.
-                    self._read[item_id] = Arrived(item_id, state.category, state.price_cents)
-        self._read = {name: self._read[name] for name in wanted if name in self._read}
-        items = tuple(self._read.values())
-        if items != self.items:
-            self.items = items
-
-    def _lacks(self, item_id: str, again: bool) -> bool:
-        held = self._read.get(item_id)
-        return held is None or (again and not (held.category and held.price_cents))
-
-
 @dataclass(frozen=True, slots=True)
 class Stock:
     """A bundle's items with those that came after it, whose rows follow; never changed."""
@@ -75,6 +35,7 @@ class Stock:
     finder: Finder
     sources: Sources
     prices_cents: Column[int]
+    shelves: Shelves
 
     @classmethod
     def of(cls, finder: Finder, came: Sequence[Arrived]) -> Stock:
@@ -85,7 +46,7 @@ class Stock:
         known, first = finder.catalogue, len(finder.catalogue.item_ids)
         new = [one for one in came if one.item_id not in known.index_of]
         if not new:
-            return cls(finder, finder.sources, finder.prices_cents)
+            return cls(finder, finder.sources, finder.prices_cents, finder.shelves)
         ids = [one.item_id for one in new]
         categories, prices = [one.category for one in new], [one.price_cents for one in new]
         contents = finder.sources.contents
@@ -100,7 +61,8 @@ class Stock:
             catalogue=known.followed_by(ids, categories),
             arrivals=Arrivals(tuple(rows), units_ND, dict(zip(rows, units_ND, strict=True))),
         )
-        return cls(finder, sources, ChainedColumn(finder.prices_cents, prices))
+        shelves = finder.shelves.followed_by(rows, categories)
+        return cls(finder, sources, ChainedColumn(finder.prices_cents, prices), shelves)
 
     def units(self, rows: Sequence[int]) -> FloatSD:
         """The items' vectors, each of length 1 (or 0), arrivals' by content."""
@@ -113,12 +75,15 @@ class Stock:
 
 
 class Stocks:
-    """The stock of each resident bundle, made anew when the newcomers changed."""
+    """The stock of each resident bundle, made anew when the arrivals changed."""
 
     def __init__(self) -> None:
+        self._came: tuple[ItemTable, int, tuple[Arrived, ...]] | None = None
         self._made: dict[str, tuple[Finder, tuple[Arrived, ...], Stock]] = {}
 
-    def of(self, version: str, finder: Finder, came: tuple[Arrived, ...]) -> Stock:
+    def of(self, version: str, finder: Finder, table: ItemTable | None) -> Stock:
+        """The stock of now; without a table nothing has come."""
+        came = self._arrived(table) if table is not None else ()
         held = self._made.get(version)
         if held is not None and held[0] is finder and held[1] is came:
             return held[2]
@@ -126,3 +91,15 @@ class Stocks:
         newest = list(self._made.items())[-2:]  # Champion, challenger and this one.
         self._made = {**dict(newest), version: (finder, came, stock)}
         return stock
+
+    def _arrived(self, table: ItemTable) -> tuple[Arrived, ...]:
+        held = self._came
+        if held is None or held[0] is not table or held[1] != table.changes:
+            self._came = held = (table, table.changes, arrived(table))
+        return held[2]
+
+
+def arrived(table: ItemTable) -> tuple[Arrived, ...]:
+    """The newest items of a table, newest first."""
+    states = zip(table.arrivals, table.states(table.arrivals), strict=True)
+    return tuple(Arrived(name, state.category, state.price_cents) for name, state in states)

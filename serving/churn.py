@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
-from nearline.contracts.answer import FeatureReason, ChurnScore, Degradation
+from nearline.contracts.answer import ChurnScore, Degradation, FeatureReason
 from nearline.errors import StoreUnavailable
 from nearline.online import CustomerReading
 from nearline.transforms import customer
@@ -41,12 +40,6 @@ class ChurnScored:
     reading: CustomerReading
     scores: tuple[ChurnScore, ...]
     degraded: tuple[Degradation, ...]
-
-
-class ChurnPort(Protocol):
-    """Whoever can score: the class below, or a handle to its replicas."""
-
-    async def score(self, request: ChurnRequest) -> ChurnScored: ...
 
 
 class Churn:

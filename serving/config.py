@@ -19,21 +19,25 @@ class ServingConfig:
     mlflow_uri: str
     bundles: Path
     """Folder of verified local copies of bundles."""
-    features_timeout_ms: float = 100.0
-    """For each of two reads: the customer, then the candidates."""
-    retrieval_timeout_ms: float = 1_600.0
-    """Then the gateway answers by itself, with popular items."""
-    ranking_timeout_ms: float = 1_500.0
-    """Then the order of retrieval stands."""
-    churn_timeout_ms: float = 1_600.0
+    policy: Path
+    """Folder of scene and rule files; where it is empty, the shipped ones hold."""
+    replicas: int = 2
+    features_timeout_ms: float = 60.0
+    """For one read of a customer's row."""
+    deadline_ms: float = 150.0
+    """Within this an answer is given, or refused at once."""
     served_sample: float = 0.01
     """Share of answers whose feature vectors are kept."""
-    arrivals_every_s: float = 0.5
-    """How often retrieval looks for items that came after its bundle."""
-    watch_every_s: float = 2.0
+    items_every_s: float = 0.25
+    """How often the items in memory follow the log."""
+    follow_every_s: float = 0.25
+    """How often a replica looks which bundles and which policy should answer."""
+    watch_every_s: float = 1.0
     """How often the registry is asked which bundles are champion and challenger."""
     challenger_share: float = 0.0
     """Share of customers whom the challenger answers, 0 to 1."""
+    started_us: int = 0
+    """When serving was started: what a watcher found before that says nothing of now."""
 
     @classmethod
     def of(cls, settings: Settings) -> ServingConfig:
@@ -43,15 +47,17 @@ class ServingConfig:
                 f"NEARLINE_CHALLENGER_SHARE={settings.challenger_share:g} is no share: "
                 "expected 0 (nobody) to 1 (everybody), such as 0.1"
             )
+        if settings.replicas < 1:
+            raise PermanentError(f"NEARLINE_REPLICAS={settings.replicas}: at least 1 must answer")
         return cls(
             redis_url=settings.redis_address,
             partitions=settings.partitions,
             mlflow_uri=settings.mlflow_uri,
             bundles=settings.bundles,
+            policy=settings.policy_folder,
+            replicas=settings.replicas,
             features_timeout_ms=settings.features_timeout_ms,
+            deadline_ms=settings.deadline_ms,
             served_sample=checked_share(settings.served_sample),
-            # A stage that reads features must have time for its own fallback.
-            retrieval_timeout_ms=2 * settings.features_timeout_ms + 1_500.0,
-            churn_timeout_ms=settings.features_timeout_ms + 1_500.0,
             challenger_share=settings.challenger_share,
         )

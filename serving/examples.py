@@ -9,6 +9,7 @@ QUESTION: dict[str, Any] = {
     "scene": "home",
     "k": 10,
     "exclude_item_ids": ["i-204"],
+    "explain": True,
 }
 
 _RECEIPT: dict[str, Any] = {
@@ -17,8 +18,9 @@ _RECEIPT: dict[str, Any] = {
     "newest_event_at_us": 1_795_201_200_100_000,
     "newest_event_age_ms": 400.0,
     "features_age_ms": 377.0,
+    "item_positions": ["0-1795201199871-0", "1-1795201198004-0", "2-0-0", "3-1795201200123-0"],
 }
-_VERSIONS: dict[str, Any] = {"bundle": "7", "rules": "builtin-1", "experiment": ""}
+_VERSIONS: dict[str, Any] = {"bundle": "7", "rules": "9c1f04b7d2aa", "experiment": ""}
 
 RECOMMENDATION: dict[str, Any] = {
     "response_id": "01a1fb3e35f4c7a2c93d0b6f4e1a8d25",
@@ -39,9 +41,33 @@ RECOMMENDATION: dict[str, Any] = {
             ],
             "category": "shoes",
             "price_cents": 4_990,
+            "moves": [{"rule": "category_share", "from_rank": 3, "to_rank": 1}],
+            "propensity": 1.0,
+            "explanation": {
+                "source_ranks": {"encoder": 4, "popular": 11},
+                "nearest": [
+                    {
+                        "kind": "view",
+                        "item_id": "i-12",
+                        "at_us": 1_795_201_200_100_000,
+                        "similarity": 0.61,
+                    }
+                ],
+                "contributions": [
+                    {
+                        "feature": "category_share",
+                        "value": 0.4,
+                        "contribution": 0.31,
+                        "text_en": "40 % of recent interest is in its category",
+                        "text_zh": "近期 40% 兴趣在此类",
+                    }
+                ],
+            },
         }
     ],
-    "rules": [{"rule": "never_purchased", "affected": 2, "note": ""}],
+    "rules": [
+        {"rule": "never_purchased", "affected": 2, "note": "", "item_ids": ["i-4", "i-19"]}
+    ],
     "versions": _VERSIONS,
     "receipt": _RECEIPT,
     "degraded": [],

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from nearline.contracts.answer import Recommendation
+from nearline.contracts.answer import Recommendation, RecommendQuery
 from nearline.contracts.event import EXPOSURE, Event, Line, Purpose
 
 BACKLOG_LIMIT = 10_000
@@ -22,7 +22,7 @@ Append = Callable[[Sequence[Event]], Awaitable[object]]
 logger = logging.getLogger(__name__)
 
 
-def exposure_of(answer: Recommendation, customer_id: str, now_us: int) -> Event:
+def exposure_of(answer: Recommendation, query: RecommendQuery, now_us: int) -> Event:
     """The event that says which items were shown, where, and in which answer.
 
     Consent is for analytics alone: what Nearline showed must not shape what it shows next.
@@ -33,12 +33,14 @@ def exposure_of(answer: Recommendation, customer_id: str, now_us: int) -> Event:
         "rules": answer.versions.rules,
         "experiment": answer.versions.experiment,
         "degraded": answer.degraded,
+        "channel": query.channel,
+        "propensities": [item.propensity for item in answer.items],
     }
     return Event(
         event_id=f"exposure-{answer.response_id}",
         type="track",
         name=EXPOSURE,
-        customer_id=customer_id,
+        customer_id=query.customer_id,
         occurred_at_us=now_us,
         known_at_us=now_us,
         source="serving",

@@ -1,13 +1,14 @@
-"""Features on the hot path: one read for the customer, one for all candidates.
+"""A customer's features on the hot path: one HMGET, decoded by hand.
 
-Feast's SDK is the reference, not the path: its per-value work costs milliseconds (measured:
-200 items in 10 ms). The layout is `nearline.feast_layout`; contract tests hold the two equal.
+Feast's SDK is the reference, not the path: its per-value work costs milliseconds. The layout
+is `nearline.feast_layout`; contract tests hold the two equal. Items are held in memory
+(`serving.items`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -19,17 +20,10 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from nearline import keys
-from nearline.contracts.position import partition_of
+from nearline.contracts.position import LogPosition, partition_of
 from nearline.errors import StoreUnavailable
-from nearline.feast_layout import CUSTOMER_VIEW, ITEM_VIEW
-from nearline.online import (
-    CustomerReading,
-    ItemReading,
-    customer_fields,
-    item_fields,
-    parse_customer,
-    parse_item_reading,
-)
+from nearline.feast_layout import CUSTOMER_VIEW, sequence_field
+from nearline.online import CustomerReading, customer_fields, parse_customer
 
 SILENCES, REST_S = 3, 1.0
 
@@ -54,11 +48,9 @@ class Features(Protocol):
 
     async def customer(self, customer_id: str) -> CustomerReading: ...
 
-    async def items(self, item_ids: Sequence[str]) -> list[ItemReading]: ...
+    async def position(self, customer_id: str) -> LogPosition | None: ...
 
     async def popular(self) -> tuple[PopularItem, ...]: ...
-
-    async def arrivals(self, at_most: int) -> list[str]: ...
 
     async def ping(self) -> None: ...
 
@@ -79,7 +71,6 @@ class RedisFeatures:
     ) -> None:
         self._client = client
         self._partitions = partitions
-        self._item_fields = item_fields(partitions)
         self._timeout_s = timeout_ms / 1_000
         self._rest_s = rest_s
         self._silences, self._rests_until_s = 0, 0.0
@@ -91,28 +82,17 @@ class RedisFeatures:
         reply = await self._within(lambda: self._client.hmget(key, fields))  # type: ignore[arg-type,return-value]
         return _readable(lambda: parse_customer(partition, reply))
 
-    async def items(self, item_ids: Sequence[str]) -> list[ItemReading]:
-        """Many items in one round trip, in step with `item_ids`."""
-        if not item_ids:
-            return []
-        pipeline = self._client.pipeline(transaction=False)
-        for item_id in item_ids:
-            pipeline.hmget(ITEM_VIEW.key(item_id), self._item_fields)  # type: ignore[arg-type]
-        replies = await self._within(pipeline.execute)
-        partitions = self._partitions
-        return _readable(lambda: [parse_item_reading(partitions, reply) for reply in replies])
+    async def position(self, customer_id: str) -> LogPosition | None:
+        """The newest event of a customer that the store has folded in."""
+        partition = partition_of(customer_id, self._partitions)
+        key, field = CUSTOMER_VIEW.key(customer_id), sequence_field(partition)
+        held = await self._within(lambda: self._client.hget(key, field))  # type: ignore[arg-type,return-value]
+        return LogPosition.of(partition, held) if held else None
 
     async def popular(self) -> tuple[PopularItem, ...]:
         """The popular items that the last backfill wrote, best first; empty where none did."""
         data = await self._within(lambda: self._client.get(keys.FALLBACK_POPULAR))
         return parse_popular(data) if data else ()
-
-    async def arrivals(self, at_most: int) -> list[str]:
-        """The newest items of the shop by id, newest first."""
-        reply = await self._within(
-            lambda: self._client.zrange(keys.ARRIVALS, 0, at_most - 1, desc=True)
-        )
-        return [item_id.decode() for item_id in reply]
 
     async def ping(self) -> None:
         await self._within(lambda: self._client.ping())  # type: ignore[arg-type,return-value]

@@ -18,6 +18,7 @@ from nearline.transforms.candidates import Catalogue
 from nearline.transforms.chains import Column
 from nearline.transforms.content import ContentTable
 from nearline.transforms.covisits import CovisitTable
+from nearline.transforms.shelves import Shelves
 from nearline.transforms.sources import Sources
 from nearline.transforms.taste import Contents, naming_order
 
@@ -36,6 +37,7 @@ class Finder:
     catalogue: Catalogue
     prices_cents: Column[int]
     sources: Sources  # without arrivals, which come and go beside a bundle
+    shelves: Shelves
     history_length: int
 
     @property
@@ -75,7 +77,8 @@ def read(folder: Path, version: str, manifest: Manifest) -> Finder:
     vectors = index.reconstruct_n(0, index.ntotal)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     catalogue = Catalogue.of([row[0] for row in rows], [row[1] for row in rows])
-    contents = _contents(folder, version, rows, popular, index.d)
+    order = naming_order(range(len(rows)), popular, [row[3] for row in rows])
+    contents = _contents(folder, version, rows, order, index.d)
     return Finder(
         encoder=onnx_session(folder / contract.ENCODER),
         index=index,
@@ -89,6 +92,7 @@ def read(folder: Path, version: str, manifest: Manifest) -> Finder:
             covisits=_covisits(folder, version, len(rows)),
             contents=contents,
         ),
+        shelves=Shelves.of([row[1] for row in rows], order, popular),
         history_length=manifest.encoder.history_length,
     )
 
@@ -108,7 +112,7 @@ def _contents(
     folder: Path,
     version: str,
     rows: Sequence[tuple[str, str, int, int]],
-    popular: Sequence[int],
+    order: Sequence[int],
     dimension: int,
 ) -> Contents | None:
     path = folder / contract.CONTENT
@@ -122,7 +126,6 @@ def _contents(
             f"its content table has vectors of {sorted(lengths)} and {len(table.prices)} price "
             f"bands for {len(table.price_edges_cents)} edges; its index has {dimension} dimensions",
         )
-    order = naming_order(range(len(rows)), popular, [row[3] for row in rows])
     return Contents.of(table, [row[1] for row in rows], [row[2] for row in rows], order)
 
 

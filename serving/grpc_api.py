@@ -19,6 +19,7 @@ from nearline.v1 import recommend_pb2 as pb
 from serving import problems, wire
 from serving.answers import Answers
 from serving.requests import InvalidRequest
+from serving.turns import Overloaded
 
 RECOMMENDATIONS = "nearline.v1.Recommendations"
 HEALTH = "grpc.health.v1.Health"
@@ -119,6 +120,10 @@ async def _told(answer: Callable[[], Awaitable[M]], context: Context, empty: M) 
         return await answer()
     except InvalidRequest as error:
         return _refused(context, error, empty)
+    except Overloaded as error:
+        context.set_code(grpc.StatusCode.RESOURCE_EXHAUSTED)
+        context.set_details(str(error))
+        return empty
     except Exception as error:  # noqa: BLE001 - a bug; where is for the log, not for the caller
         logger.error("a request failed: %s", problems.where(error))
         context.set_code(grpc.StatusCode.INTERNAL)

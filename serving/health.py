@@ -24,13 +24,26 @@ class Health(BaseModel):
         description="Whether the model registry answered when it was asked last. While it does "
         "not, what is loaded goes on serving."
     )
+    policy: str = Field(description="Version of the scene and rule files that hold now.")
+    policy_refused: str = Field(
+        description="What is wrong with newer files, or empty. The ones before hold meanwhile."
+    )
     exposures_waiting: int
     version: str
 
     @classmethod
-    def of(cls, watched: WatchState, *, redis: bool, exposures_waiting: int) -> Health:
+    def of(
+        cls,
+        watched: WatchState,
+        *,
+        redis: bool,
+        exposures_waiting: int,
+        policy: str = "",
+        policy_refused: str = "",
+    ) -> Health:
         """A refused challenger is told and harms nothing: the champion answers in its place."""
         well = redis and watched.registry and bool(watched.active) and not watched.refused
+        well = well and not policy_refused
         return cls(
             status="starting" if not watched.looked else "ok" if well else "degraded",
             bundle=watched.active,
@@ -39,6 +52,8 @@ class Health(BaseModel):
             challenger_refused=watched.challenger_refused,
             redis=redis,
             registry=watched.registry,
+            policy=policy,
+            policy_refused=policy_refused,
             exposures_waiting=exposures_waiting,
             version=nearline.__version__,
         )

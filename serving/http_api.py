@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import Body, FastAPI, Path, Query
+from fastapi import Body, FastAPI, Header, Path, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 import nearline
 from nearline.contracts.answer import (
+    DEFAULT_WAIT_MS,
+    MAX_ANCHORS,
     MAX_ITEMS,
+    MAX_WAIT_MS,
     Chosen,
     ChurnAnswer,
     Recommendation,
-    Scene,
+    RecommendQuery,
     TagsAnswer,
 )
 from serving import examples, problems
@@ -27,19 +30,38 @@ from serving.metrics import CONTENT_TYPE, Metrics
 from serving.requests import (
     ID_PATTERN,
     LATEST_US,
+    MAX_AGE_YEARS,
     MAX_EXCLUDED,
     MAX_EXCLUDED_IN_URL,
     MAX_ID_LENGTH,
+    SCENE_PATTERN,
     InvalidRequest,
     checked_customer_id,
     checked_instant,
     recommend_query,
 )
+from serving.turns import Overloaded
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH, pattern=ID_PATTERN)]
 CustomerId = Annotated[Id, Field(description="Who asks.", examples=["c-1001"])]
-SceneName = Annotated[Scene, Field(description="Where in the shop the answer will be shown.")]
-Count = Annotated[int, Field(ge=1, le=MAX_ITEMS, description="How many items.", examples=[10])]
+SceneName = Annotated[
+    str,
+    Field(
+        pattern=SCENE_PATTERN,
+        description="Where in the shop the answer will be shown: a scene of the shop's files "
+        "(`nearline scenes list`).",
+        examples=["home"],
+    ),
+]
+Count = Annotated[
+    int | None,
+    Field(
+        ge=1,
+        le=MAX_ITEMS,
+        description="How many items; left out, as many as the scene shows.",
+        examples=[10],
+    ),
+]
 Excluded = Annotated[
     list[Id],
     Field(max_length=MAX_EXCLUDED, description="Item ids that must not be shown."),
@@ -67,6 +89,15 @@ Which = Annotated[
         "customers (NEARLINE_CHALLENGER_SHARE), the champion everybody else."
     ),
 ]
+Deadline = Annotated[
+    float | None,
+    Header(
+        alias="X-Nearline-Deadline-Ms",
+        ge=1,
+        le=60_000,
+        description="How long the caller will wait; an answer that would come later is refused.",
+    ),
+]
 
 
 def whole_number(value: object) -> object:
@@ -80,16 +111,84 @@ def whole_number(value: object) -> object:
 Whole = BeforeValidator(whole_number)
 
 
+Anchors = Annotated[
+    list[Id],
+    Field(
+        max_length=MAX_ANCHORS,
+        description="What the question is about: a product page's item, the cart's, the order's.",
+    ),
+]
+Category = Annotated[str, Field(max_length=MAX_ID_LENGTH, description="For a category page.")]
+Channel = Annotated[
+    str,
+    Field(
+        max_length=MAX_ID_LENGTH,
+        description="By what way the list reaches the customer (such as push, email); frequency "
+        "caps count by it. Left out, the scene's own.",
+    ),
+]
+Age = Annotated[
+    int | None,
+    Field(
+        ge=0,
+        le=MAX_AGE_YEARS,
+        description="Lets items with an age limit through; left out, none of them is shown.",
+    ),
+]
+Personalization = Annotated[
+    Literal["on", "off"],
+    Field(
+        description="With off nothing of the customer is read: everybody gets the same list. What "
+        "was purchased is then unknown, and caps do not count."
+    ),
+]
+Explain = Annotated[
+    bool, Field(description="Add to each item its explanation, for the people who run the shop.")
+]
+MinPosition = Annotated[
+    str,
+    Field(
+        max_length=60,
+        description="Log token of an event (`position` in the collector's verdict) that the "
+        "answer must have seen. It waits for that up to `max_wait_ms`, then says `stale`.",
+    ),
+]
+MaxWait = Annotated[int, Field(ge=0, le=MAX_WAIT_MS)]
+
+
 class RecommendBody(BaseModel):
     """A question as JSON; the same fields as the query string of GET."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": examples.QUESTION})
     customer_id: CustomerId
-    scene: SceneName = Scene.HOME
-    k: Annotated[Count, Whole] = 10
+    scene: SceneName = "home"
+    k: Annotated[Count, Whole] = None
     exclude_item_ids: Excluded = []
     as_of_us: Annotated[AsOf, Whole] = None
     bundle: Which = None
+    item_ids: Anchors = []
+    category: Category = ""
+    channel: Channel = ""
+    age_years: Annotated[Age, Whole] = None
+    personalization: Personalization = "on"
+    explain: Explain = False
+    min_position: MinPosition = ""
+    max_wait_ms: Annotated[MaxWait, Whole] = DEFAULT_WAIT_MS
+
+    def query(self) -> RecommendQuery:
+        """The question, checked; raises InvalidRequest."""
+        fields = dict(self)
+        return recommend_query(fields.pop("customer_id"), **fields | {"bundle": self.bundle or ""})
+
+
+class RecommendParameters(RecommendBody):
+    """The same as a query string, which cannot be as long and has no types of its own."""
+
+    k: Count = None
+    exclude_item_ids: FewExcluded = []
+    as_of_us: AsOf = None
+    age_years: Age = None
+    max_wait_ms: MaxWait = DEFAULT_WAIT_MS
 
 
 HealthCheck = Callable[[], Awaitable[Health]]
@@ -114,31 +213,24 @@ def build(answers: Answers, health: HealthCheck, metrics: Metrics) -> FastAPI:
         hints = [{"field": error.field, "hint": error.hint}]
         return problems.respond(422, "invalid_request", str(error), hints)
 
+    @app.exception_handler(Overloaded)
+    async def overloaded(_: Any, error: Overloaded) -> Response:
+        headers = {"Retry-After": str(error.retry_after_s)}
+        return problems.respond(429, "overloaded", str(error), headers=headers)
+
     @app.get("/v1/recommend", **_documented("Recommend", Recommendation, examples.RECOMMENDATION))
     async def recommend_by_query(
-        customer_id: Annotated[CustomerId, Query()],
-        scene: Annotated[SceneName, Query()] = Scene.HOME,
-        k: Annotated[Count, Query()] = 10,
-        exclude_item_ids: Annotated[FewExcluded, Query()] = [],  # noqa: B006 - FastAPI copies it
-        as_of_us: Annotated[AsOf, Query()] = None,
-        bundle: Annotated[Which, Query()] = None,
+        asked: Annotated[RecommendParameters, Query()], deadline_ms: Deadline = None
     ) -> Response:
         """The next best items for a customer, best first."""
-        query = recommend_query(customer_id, scene, k, exclude_item_ids, as_of_us, bundle or "")
-        return _json(await answers.recommend(query))
+        return _json(await answers.recommend(asked.query(), deadline_ms))
 
     @app.post("/v1/recommend", **_documented("Recommend", Recommendation, examples.RECOMMENDATION))
-    async def recommend_by_body(body: Annotated[RecommendBody, Body()]) -> Response:
+    async def recommend_by_body(
+        body: Annotated[RecommendBody, Body()], deadline_ms: Deadline = None
+    ) -> Response:
         """The same question as JSON."""
-        query = recommend_query(
-            body.customer_id,
-            body.scene,
-            body.k,
-            body.exclude_item_ids,
-            body.as_of_us,
-            body.bundle or "",
-        )
-        return _json(await answers.recommend(query))
+        return _json(await answers.recommend(body.query(), deadline_ms))
 
     @app.get("/v1/churn/{customer_id:path}", **_documented("Churn", ChurnAnswer, examples.CHURN))
     async def churn(
@@ -202,6 +294,11 @@ def _documented(tag: str, model: type, example: dict[str, Any]) -> dict[str, Any
                     "text/plain": {"schema": {"type": "string"}},
                     problems.MEDIA_TYPE: {"schema": problems.SCHEMA},
                 },
+            },
+            429: {
+                **refusal,
+                "description": "More is asked than can be answered in time; Retry-After says when "
+                "to ask again",
             },
             413: {**refusal, "description": "The body is over 4 MB"},
             422: refusal,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from nearline.contracts.event import Event
 from nearline.contracts.position import LogPosition, partition_of
 from nearline.errors import StoreUnavailable
-from nearline.online import CustomerReading, ItemReading
-from nearline.transforms import customer, item
+from nearline.log import Entry
+from nearline.online import CustomerReading
+from nearline.transforms import customer
 from serving.features import PopularItem
+from serving.items import ItemTable
 
 
 class MemoryFeatures:
@@ -19,10 +21,8 @@ class MemoryFeatures:
         self.partitions = partitions
         self.popular_items: tuple[PopularItem, ...] = ()
         self.down = False
-        self.items_down = False
+        self.items = ItemTable(partitions)
         self._customers: dict[str, CustomerReading] = {}
-        self._items: dict[str, ItemReading] = {}
-        self._first_known_us: dict[str, int] = {}
         self._sequence = 0
 
     def fold(self, events: Iterable[Event]) -> None:
@@ -36,31 +36,19 @@ class MemoryFeatures:
                 max(held.known_at_us, event.known_at_us),
                 LogPosition(partition, self._sequence, 0),
             )
-            for item_id, state in item.states_of(event).items():
-                self._first_known_us.setdefault(item_id, event.known_at_us)
-                seen = self._items.get(item_id, _UNKNOWN)
-                sequences = list(seen.sequences or [None] * self.partitions)
-                sequences[partition] = b"%d-0" % self._sequence
-                self._items[item_id] = ItemReading(seen.state + state, tuple(sequences))
+            position = LogPosition(partition, self._sequence, 0)
+            self.items.apply(partition, [Entry(position, event)], position)
 
     async def customer(self, customer_id: str) -> CustomerReading:
         await self.ping()
         return self._customers.get(customer_id, _STRANGER)
 
-    async def items(self, item_ids: Sequence[str]) -> list[ItemReading]:
-        await self.ping()
-        if self.items_down:
-            raise StoreUnavailable("memory", "this process", "switched off for items")
-        return [self._items.get(item_id, _UNKNOWN) for item_id in item_ids]
+    async def position(self, customer_id: str) -> LogPosition | None:
+        return (await self.customer(customer_id)).position
 
     async def popular(self) -> tuple[PopularItem, ...]:
         await self.ping()
         return self.popular_items
-
-    async def arrivals(self, at_most: int) -> list[str]:
-        await self.ping()
-        known = self._first_known_us
-        return sorted(known, key=lambda name: (known[name], name), reverse=True)[:at_most]
 
     async def ping(self) -> None:
         if self.down:
@@ -68,4 +56,3 @@ class MemoryFeatures:
 
 
 _STRANGER = CustomerReading(customer.EMPTY, 0, None)
-_UNKNOWN = ItemReading(item.EMPTY, ())

@@ -1,11 +1,28 @@
-"""What operators watch, in Prometheus' format. No metric carries a customer."""
+"""What operators watch, in Prometheus' format. No metric carries a customer.
+
+Several replicas answer behind one address, so each page must tell of all of them: with
+PROMETHEUS_MULTIPROC_DIR set, the library keeps every process' figures in files there, and
+whoever is asked adds them up.
+"""
 
 from __future__ import annotations
 
+import logging
+import os
 import time
 from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+import psutil
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
 
 from nearline.contracts.answer import (
     Chosen,
@@ -18,39 +35,57 @@ from nearline.contracts.answer import (
 from serving.answers import Answering
 from serving.exposures import Exposures
 from serving.served_log import ServedLog
+from serving.turns import Overloaded
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # The library's own name for it.
 _LATENCY_MS = (1, 2, 5, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300, 500, 1_000, 3_000)
 NO_BUNDLE = "none"  # The `bundle_role` of an answer that no bundle made.
 _AGE_MS = (10, 50, 100, 300, 1_000, 3_000, 10_000, 60_000, 3_600_000, 86_400_000)
 
+logger = logging.getLogger(__name__)
+
 
 class Metrics:
-    """One registry of one gateway replica.
+    """The figures of one replica, and the page of all.
 
     `bundle_role` (champion, challenger or none) stands where an answer's bundle matters: a slow
     or failing challenger must not be lost in the champion's figures, nor blamed on it.
     """
 
-    def __init__(self, exposures: Exposures, served: ServedLog | None = None) -> None:
+    def __init__(
+        self,
+        exposures: Exposures,
+        served: ServedLog | None = None,
+        item_lag_ms: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self.registry = CollectorRegistry()
         self.recommend_latency_ms = self._latency("recommend", "bundle_role")
         for role in (*Chosen, NO_BUNDLE):  # At 0 from the start, so that the first one is seen.
             self.recommend_latency_ms.labels(role)
         self.churn_latency_ms = self._latency("churn")
         self.tags_latency_ms = self._latency("tags")
+        self.stage_latency_ms = self._latency("stage", "stage")
         self.freshness_ms = Histogram(
             "nearline_freshness_ms",
             "Age of the newest event in a recommendation, since Nearline could know it.",
             buckets=_AGE_MS,
             registry=self.registry,
         )
-        self.degraded = Counter(
-            "nearline_degraded",
+        self.degraded = self._counter(
+            "degraded",
             "Answers that missed a part, by answer, by what was missing and by the bundle's role.",
-            ("answer", "missing", "bundle_role"),
-            registry=self.registry,
+            "answer",
+            "missing",
+            "bundle_role",
         )
+        self.rule_violations = self._counter(
+            "rule_violations", "Finished lists that broke a rule; must stay at 0.", "rule"
+        )
+        self.overloaded = self._counter(
+            "overloaded", "Questions refused since more was asked than can be answered in time."
+        )
+        self._gauges: dict[Gauge, Callable[[], float]] = {}
         self._gauge(
             "exposures_waiting", "Exposures that wait for the log.", lambda: exposures.waiting
         )
@@ -64,6 +99,16 @@ class Metrics:
             self._gauge(
                 "served_dropped", "Vectors dropped: the backlog was full.", lambda: served.dropped
             )
+        self._gauge(
+            "item_lag_ms",
+            "Since the items in memory last followed the log, of the replica that is furthest "
+            "behind.",
+            item_lag_ms,
+            of_all="livemax",
+        )
+
+    def _counter(self, name: str, help_: str, *labels: str) -> Counter:
+        return Counter(f"nearline_{name}", help_, labels, registry=self.registry)
 
     def _latency(self, name: str, *labels: str) -> Histogram:
         return Histogram(
@@ -74,13 +119,39 @@ class Metrics:
             registry=self.registry,
         )
 
-    def _gauge(self, name: str, help_: str, read: Callable[[], float]) -> None:
-        gauge = Gauge(f"nearline_{name}", help_, registry=self.registry)
-        gauge.set_function(read)
+    def _gauge(
+        self,
+        name: str,
+        help_: str,
+        read: Callable[[], float],
+        of_all: Literal["livesum", "livemax"] = "livesum",
+    ) -> None:
+        gauge = Gauge(f"nearline_{name}", help_, registry=self.registry, multiprocess_mode=of_all)
+        self._gauges[gauge] = read
+
+    def refresh(self) -> None:
+        """Set the gauges to what is now; the others' pages show what was set last."""
+        for gauge, read in self._gauges.items():
+            gauge.set(read())
 
     def text(self) -> bytes:
         """The page that Prometheus scrapes."""
-        return generate_latest(self.registry)
+        self.refresh()
+        folder = os.environ.get(SHARED_FOLDER)
+        if folder is None:
+            return generate_latest(self.registry)
+        _bury_the_dead(Path(folder))
+        everybody = CollectorRegistry()
+        multiprocess.MultiProcessCollector(everybody, folder)  # type: ignore[no-untyped-call]
+        return generate_latest(everybody)
+
+
+def _bury_the_dead(folder: Path) -> None:
+    """A replica that was killed cannot say so, and its gauges would stand for ever."""
+    for left in folder.glob("gauge_live*.db"):
+        pid = left.stem.rpartition("_")[2]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            multiprocess.mark_process_dead(int(pid), str(folder))  # type: ignore[no-untyped-call]
 
 
 class MeasuredAnswers:
@@ -89,9 +160,18 @@ class MeasuredAnswers:
     def __init__(self, answers: Answering, metrics: Metrics) -> None:
         self._answers, self._metrics = answers, metrics
 
-    async def recommend(self, query: RecommendQuery) -> Recommendation:
+    async def recommend(
+        self, query: RecommendQuery, deadline_ms: float | None = None
+    ) -> Recommendation:
         start = time.perf_counter()
-        answered = await self._answers.answered(query)
+        try:
+            answered = await self._answers.answered(query, deadline_ms)
+        except Overloaded:
+            self._metrics.overloaded.inc()
+            raise
+        for rule in answered.broken:
+            logger.error("a finished list broke the rule %s", rule)
+            self._metrics.rule_violations.labels(rule).inc()
         answer, role = answered.recommendation, answered.role or NO_BUNDLE
         self._metrics.recommend_latency_ms.labels(role).observe(_ms_since(start))
         self._count("recommend", answer.degraded, role)

@@ -162,6 +162,7 @@ _WORDS = {
     404: ("not_found", "Nothing answers at this path; GET /openapi.json lists what does."),
     405: ("method_not_allowed", "This path answers other methods; the Allow header lists them."),
     413: ("too_large", "The body is larger than this path takes."),
+    429: ("overloaded", "More is asked than can be answered in time; ask again soon."),
     415: ("unsupported_media_type", "Send application/json."),
     503: ("unavailable", "A part that this needs is not there yet; try again soon."),
 }

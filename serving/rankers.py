@@ -10,7 +10,7 @@ from nearline import rankers
 from nearline.contracts.bundle import BundleRefused, Manifest
 from nearline.rankers import Ranker, booster, scores_of
 from nearline.transforms import customer, item
-from nearline.transforms.ranking import Candidate, assemble
+from nearline.transforms.ranking import Candidate, assemble, item_rows
 
 
 def read(folder: Path, version: str, manifest: Manifest) -> Ranker | None:
@@ -21,7 +21,7 @@ def read(folder: Path, version: str, manifest: Manifest) -> Ranker | None:
 def smoke(version: str, ranker: Ranker) -> None:
     """Score two candidates of a stranger; what cannot do this must not serve."""
     two = [Candidate(name, row, "", {}, {}) for row, name in enumerate(("one item", "another"))]
-    rows = assemble(customer.EMPTY, two, [item.finish(item.EMPTY, 0)] * len(two), 0)
+    rows = assemble(customer.EMPTY, two, item_rows([item.EMPTY] * len(two), 0), 0)
     scores = ranker.scores(rows)
     if scores.shape != (len(two),):
         raise BundleRefused(version, f"its ranker answers {scores.shape} for {len(two)} rows")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from nearline.contracts.answer import Receipt
 from nearline.online import CustomerReading
+from serving.items import ItemTable
 
 ENTROPY_BYTES = 10
 
 
-def receipt_of(reading: CustomerReading, as_of_us: int) -> Receipt:
+def receipt_of(reading: CustomerReading, as_of_us: int, table: ItemTable | None = None) -> Receipt:
     """Which events an answer has seen, and how old they were; ages are None for a stranger.
 
     The newest event's age counts from when it occurred, the features' from when Nearline
-    could know their newest event.
+    could know their newest event. Without a table, or while a row of it is ahead of the others, no
+    item positions are told: they would not be all the truth.
     """
     seen_us, known_us = reading.state.last_seen_us, reading.known_at_us
     return Receipt(
@@ -21,6 +23,7 @@ def receipt_of(reading: CustomerReading, as_of_us: int) -> Receipt:
         newest_event_at_us=seen_us,
         newest_event_age_ms=max(0, as_of_us - seen_us) / 1_000 if seen_us else None,
         features_age_ms=max(0, as_of_us - known_us) / 1_000 if known_us else None,
+        item_positions=tuple(map(str, table.positions)) if table and table.exact else (),
     )
 
 

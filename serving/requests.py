@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 
-from nearline.contracts.answer import MAX_ITEMS, Chosen, RecommendQuery, Scene
+from nearline.contracts.answer import (
+    MAX_ANCHORS,
+    MAX_ITEMS,
+    MAX_WAIT_MS,
+    Chosen,
+    RecommendQuery,
+    Scene,
+)
+from nearline.contracts.position import LogPosition
 from nearline.errors import PermanentError
+from serving.policy.model import Policy
 
 MAX_ID_LENGTH = 256
 MAX_EXCLUDED = 1_000
 MAX_EXCLUDED_IN_URL = 50
+MAX_AGE_YEARS = 150
+SCENE_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,59}$"
+SCENE_NAME = re.compile(SCENE_PATTERN)
 LATEST_US = 4_102_444_800_000_000  # 2100-01-01
 # The same rule as `_check_id` for OpenAPI: no control characters. JSON has no lone surrogates
 # that a pattern could name, so those are refused by code alone.
@@ -27,30 +41,74 @@ class InvalidRequest(PermanentError):
 
 def recommend_query(
     customer_id: str,
+    *,
     scene: str = "",
     k: int | None = None,
     exclude_item_ids: Sequence[str] = (),
     as_of_us: int | None = None,
     bundle: str = "",
+    item_ids: Sequence[str] = (),
+    category: str = "",
+    channel: str = "",
+    age_years: int | None = None,
+    personalization: str = "",
+    explain: bool = False,
+    min_position: str = "",
+    max_wait_ms: int | None = None,
 ) -> RecommendQuery:
-    """The query, checked; raises InvalidRequest. An empty scene means home."""
-    if len(exclude_item_ids) > MAX_EXCLUDED:
-        raise InvalidRequest(
-            "exclude_item_ids",
-            f"names {len(exclude_item_ids)} items; at most {MAX_EXCLUDED} may be excluded",
-        )
-    for item_id in exclude_item_ids:
-        _check_id("exclude_item_ids", item_id)
-    if k is not None and not 1 <= k <= MAX_ITEMS:
-        raise InvalidRequest("k", f"is {k}; ask for 1 to {MAX_ITEMS} items")
-    return RecommendQuery(
+    """The query, checked but for its scene; raises InvalidRequest.
+
+    An empty scene means home, an empty personalization on.
+    """
+    for field, ids, at_most in (
+        ("exclude_item_ids", exclude_item_ids, MAX_EXCLUDED),
+        ("item_ids", item_ids, MAX_ANCHORS),
+    ):
+        if len(ids) > at_most:
+            raise InvalidRequest(field, f"names {len(ids)} items; at most {at_most} are taken")
+        for item_id in ids:
+            _check_id(field, item_id)
+    for field, text in (("category", category), ("channel", channel)):
+        if text:
+            _check_id(field, text)
+    _check_range("k", k, 1, MAX_ITEMS, "items")
+    _check_range("age_years", age_years, 0, MAX_AGE_YEARS, "years")
+    _check_range("max_wait_ms", max_wait_ms, 0, MAX_WAIT_MS, "ms")
+    if personalization not in ("", "on", "off"):
+        raise InvalidRequest("personalization", "is neither on nor off")
+    checked = RecommendQuery(
         customer_id=checked_customer_id(customer_id),
         scene=_scene(scene),
         k=k,
         exclude_item_ids=tuple(exclude_item_ids),
         as_of_us=checked_instant(as_of_us),
         bundle=_chosen(bundle),
+        item_ids=tuple(dict.fromkeys(item_ids)),
+        category=category,
+        channel=channel,
+        age_years=age_years,
+        personalized=personalization != "off",
+        explain=explain,
+        min_position=_position(min_position),
     )
+    return checked if max_wait_ms is None else replace(checked, max_wait_ms=max_wait_ms)
+
+
+def fitting(query: RecommendQuery, policy: Policy) -> RecommendQuery:
+    """The query, if its scene is there and has what it needs; raises InvalidRequest."""
+    scene = policy.scenes.get(query.scene)
+    if scene is None:
+        known = ", ".join(sorted(policy.scenes))
+        raise InvalidRequest("scene", f"is not known; choose one of {known}")
+    if scene.needs == "items" and not query.item_ids:
+        raise InvalidRequest(
+            "item_ids", f"is empty; the scene {query.scene} is about items: name at least one"
+        )
+    if scene.needs == "category" and not query.category:
+        raise InvalidRequest(
+            "category", f"is empty; the scene {query.scene} is about a category: name it"
+        )
+    return query
 
 
 def checked_customer_id(customer_id: str) -> str:
@@ -69,11 +127,21 @@ def checked_instant(as_of_us: int | None) -> int | None:
 
 
 def _scene(text: str) -> str:
+    if text and not SCENE_NAME.fullmatch(text):
+        raise InvalidRequest("scene", "is no name of a scene: a-z, 0-9, _ and -, at most 60")
+    return text or Scene.HOME
+
+
+def _position(text: str) -> str:
     try:
-        return Scene(text) if text else Scene.HOME
-    except ValueError:
-        known = ", ".join(scene.value for scene in Scene)
-        raise InvalidRequest("scene", f"is not known; choose one of {known}") from None
+        return str(LogPosition.parse(text)) if text else ""
+    except ValueError as error:
+        raise InvalidRequest("min_position", str(error)) from None
+
+
+def _check_range(field: str, value: int | None, least: int, most: int, what: str) -> None:
+    if value is not None and not least <= value <= most:
+        raise InvalidRequest(field, f"is {value}; ask for {least} to {most} {what}")
 
 
 def _chosen(text: str) -> Chosen | None:

@@ -10,9 +10,18 @@ from collections.abc import Awaitable, Callable, Sequence
 import redis.asyncio
 
 from nearline import keys
-from nearline.contracts.answer import Degradation
-from nearline.served import FEATURES_HASH, FIELD, Served, encode, is_sampled, tokens_of
-from serving.retrieval import Retrieved
+from nearline.contracts.answer import Degradation, Recommendation, RecommendQuery
+from nearline.online import CustomerReading
+from nearline.served import (
+    FEATURES_HASH,
+    FIELD,
+    FloatCF,
+    Served,
+    encode,
+    is_sampled,
+    rows_as_bytes,
+)
+from serving.finding import Found
 
 BACKLOG_LIMIT = 500  # Records of 20 to 40 kB each, before they are deflated.
 STREAM_LIMIT = 10_000  # Most that wait to be archived; the oldest go first.
@@ -27,27 +36,26 @@ _UNREAD = {Degradation.FEATURES_UNAVAILABLE, Degradation.ITEM_FEATURES_UNAVAILAB
 
 
 def record_of(
-    response_id: str,
-    customer_id: str,
-    excluded: tuple[str, ...],
-    as_of_us: int,
-    found: Retrieved,
-    rows: bytes,
+    answer: Recommendation,
+    query: RecommendQuery,
+    reading: CustomerReading,
+    found: Found,
+    rows_CF: FloatCF,
 ) -> Served:
     """The record of one answer."""
-    position = found.reading.position
+    options = found.options
     return Served(
-        response_id=response_id,
-        customer_id=customer_id,
-        as_of_us=as_of_us,
-        bundle=found.bundle,
+        response_id=answer.response_id,
+        customer_id=query.customer_id,
+        as_of_us=answer.receipt.as_of_us,
+        bundle=answer.versions.bundle,
         features_hash=FEATURES_HASH,
-        customer_position=str(position) if position else "",
-        excluded=excluded,
-        item_ids=tuple(option.item_id for option in found.options),
-        categories=tuple(option.category for option in found.options),
-        item_positions=tuple(tokens_of(one) for one in found.item_sequences),
-        rows=rows,
+        customer_position=str(reading.position) if reading.position else "",
+        excluded=query.exclude_item_ids,
+        item_ids=tuple(option.item_id for option in options),
+        categories=tuple(option.category for option in options),
+        item_positions=(answer.receipt.item_positions,) * len(options),
+        rows=rows_as_bytes(rows_CF),
     )
 
 
@@ -69,16 +77,18 @@ class ServedLog:
     def waiting(self) -> int:
         return len(self._backlog)
 
-    def wants(self, response_id: str, found: Retrieved) -> bool:
+    def wants(self, answer: Recommendation, reading: CustomerReading) -> bool:
         """Whether this answer is of the sample.
 
         Never a stranger's: a customer's row holds only events that the customer allowed to
-        personalize, so whoever has none has allowed nothing.
+        personalize, so whoever has none has allowed nothing. Nor one whose items cannot be
+        told exactly.
         """
         return (
-            found.reading.state.first_seen_us > 0
-            and not _UNREAD.intersection(found.degraded)
-            and is_sampled(response_id, self._share)
+            reading.state.first_seen_us > 0
+            and bool(answer.receipt.item_positions)
+            and not _UNREAD.intersection(answer.degraded)
+            and is_sampled(answer.response_id, self._share)
         )
 
     def add(self, record: Served) -> None:

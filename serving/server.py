@@ -12,16 +12,18 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import psutil
 
-from nearline.embedded.valkey import port_is_free
+from nearline.clock import SystemClock
+from nearline.embedded.valkey import free_port, port_is_free
 from nearline.errors import PermanentError, TransientError
 from nearline.settings import Settings
 from serving.config import ServingConfig
-from serving.workers import HOST_VARIABLE
+from serving.ingress import environment
 
 READY_LIMIT_S = 180.0
 OBJECT_STORE_BYTES = 80 * 1024 * 1024  # Requests travel inline; Ray's least allowed is 75 MB.
@@ -37,17 +39,24 @@ def running(settings: Settings, config: ServingConfig | None = None) -> Iterator
     port is taken. Leaving stops every process that was started here.
     """
     _check_ports(settings)
+    # Unix sockets need a short path, so Ray's session cannot lie in the home folder.
+    _sweep_sessions()
+    session = Path(tempfile.mkdtemp(prefix=f"{_SESSION}{os.getpid()}-"))
+    shared = session / "metrics"
+    shared.mkdir()
+    ingress = environment(
+        settings.host, session, metrics_port=free_port(), stats_port=free_port(), metrics=shared
+    )
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # Nothing leaves this machine unasked.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+    # What Ray's servers go by; not this process' own metrics, which are no replica's.
+    os.environ.update({name: one for name, one in ingress.items() if name.startswith("RAY_")})
     import ray
 
     # Ray's servers take seconds to start; the graph is imported meanwhile.
     meanwhile = threading.Thread(target=importlib.import_module, args=("serving.app",))
     meanwhile.start()
-    # Unix sockets need a short path, so Ray's session cannot lie in the home folder.
-    _sweep_sessions()
-    session = Path(tempfile.mkdtemp(prefix=f"{_SESSION}{os.getpid()}-"))
     log = settings.logs / "serve"
     log.mkdir(parents=True, exist_ok=True)
     logging_config = {"logs_dir": str(log), "log_level": "WARNING", "enable_access_log": False}
@@ -65,7 +74,7 @@ def running(settings: Settings, config: ServingConfig | None = None) -> Iterator
             _temp_dir=str(session),
             runtime_env={
                 "worker_process_setup_hook": "serving.workers.set_up",
-                "env_vars": {HOST_VARIABLE: settings.host, "OMP_NUM_THREADS": "1"},
+                "env_vars": dict(ingress),
             },
         )
         meanwhile.join()
@@ -84,8 +93,9 @@ def running(settings: Settings, config: ServingConfig | None = None) -> Iterator
             ),
             logging_config=logging_config,
         )
+        chosen = replace(config or ServingConfig.of(settings), started_us=SystemClock().now_us())
         serve.run(
-            graph(config or ServingConfig.of(settings)),
+            graph(chosen),
             name="nearline",
             logging_config=logging_config,
         )

@@ -83,6 +83,11 @@ class BundleWatch:
         self._champion, self._challenger = _Followed(), _Followed()
         self.state = WatchState()
 
+    def adopt(self, version: str, folder: str) -> None:
+        """Begin with a champion that answered before, until the registry says otherwise."""
+        self._champion = _Followed(folder)
+        self.state = replace(self.state, active=version)
+
     async def look(self) -> WatchState:
         """Follow both aliases once, and repeat what a restarted replica may have missed.
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from nearline.contracts.answer import (
     ChurnAnswer,
+    Explanation,
+    FeatureReason,
     Receipt,
     Recommendation,
     RecommendQuery,
@@ -21,11 +23,19 @@ def query_of(message: pb.RecommendRequest) -> RecommendQuery:
     """The query, checked; raises InvalidRequest. 0 stands for what was left out."""
     return recommend_query(
         message.customer_id,
-        message.scene,
-        message.k or None,
-        tuple(message.exclude_item_ids),
-        message.as_of_us or None,
-        message.bundle,
+        scene=message.scene,
+        k=message.k or None,
+        exclude_item_ids=tuple(message.exclude_item_ids),
+        as_of_us=message.as_of_us or None,
+        bundle=message.bundle,
+        item_ids=tuple(message.item_ids),
+        category=message.category,
+        channel=message.channel,
+        age_years=message.age_years if message.HasField("age_years") else None,
+        personalization=message.personalization,
+        explain=message.explain,
+        min_position=message.min_position,
+        max_wait_ms=message.max_wait_ms if message.HasField("max_wait_ms") else None,
     )
 
 
@@ -55,11 +65,22 @@ def recommendation(answer: Recommendation) -> pb.RecommendResponse:
                 ],
                 category=item.category,
                 price_cents=item.price_cents,
+                moves=[
+                    pb.Move(rule=move.rule, from_rank=move.from_rank, to_rank=move.to_rank)
+                    for move in item.moves
+                ],
+                propensity=item.propensity,
+                explanation=_explanation(item.explanation),
             )
             for item in answer.items
         ],
         rules=[
-            pb.RuleEffect(rule=effect.rule, affected=effect.affected, note=effect.note)
+            pb.RuleEffect(
+                rule=effect.rule,
+                affected=effect.affected,
+                note=effect.note,
+                item_ids=effect.item_ids,
+            )
             for effect in answer.rules
         ],
         versions=_versions(answer.versions),
@@ -75,16 +96,7 @@ def churn(answer: ChurnAnswer) -> pb.ChurnResponse:
             pb.ChurnScore(
                 horizon_days=score.horizon_days,
                 probability=score.probability,
-                reasons=[
-                    pb.FeatureReason(
-                        feature=reason.feature,
-                        value=reason.value,
-                        contribution=reason.contribution,
-                        text_en=reason.text_en,
-                        text_zh=reason.text_zh,
-                    )
-                    for reason in score.reasons
-                ],
+                reasons=[*map(_feature_reason, score.reasons)],
             )
             for score in answer.scores
         ],
@@ -104,6 +116,31 @@ def tags(answer: TagsAnswer) -> pb.TagsResponse:
     )
 
 
+def _explanation(explanation: Explanation | None) -> pb.Explanation | None:
+    if explanation is None:
+        return None
+    return pb.Explanation(
+        source_ranks=explanation.source_ranks,
+        nearest=[
+            pb.PastEvent(
+                kind=one.kind, item_id=one.item_id, at_us=one.at_us, similarity=one.similarity
+            )
+            for one in explanation.nearest
+        ],
+        contributions=[*map(_feature_reason, explanation.contributions)],
+    )
+
+
+def _feature_reason(reason: FeatureReason) -> pb.FeatureReason:
+    return pb.FeatureReason(
+        feature=reason.feature,
+        value=reason.value,
+        contribution=reason.contribution,
+        text_en=reason.text_en,
+        text_zh=reason.text_zh,
+    )
+
+
 def _versions(versions: Versions) -> pb.Versions:
     return pb.Versions(bundle=versions.bundle, rules=versions.rules, experiment=versions.experiment)
 
@@ -115,4 +152,5 @@ def _receipt(receipt: Receipt) -> pb.Receipt:
         newest_event_at_us=receipt.newest_event_at_us,
         newest_event_age_ms=receipt.newest_event_age_ms,
         features_age_ms=receipt.features_age_ms,
+        item_positions=receipt.item_positions,
     )

@@ -1,4 +1,4 @@
-"""Customer features in words, English and Chinese. Pure."""
+"""Features in words, English and Chinese. Pure."""
 
 from __future__ import annotations
 
@@ -33,6 +33,65 @@ _OTHERS = {
     "categories_recent": ("interested in {n} categories", "近期关注 {n} 个品类"),
     "top_category_share": ("{pct} % of interest in one category", "{pct}% 的兴趣集中于一个品类"),
 }
+
+
+_CROSS = {
+    "category_share": (
+        "{pct} % of recent interest is in its category",
+        "近期兴趣的 {pct}% 在此品类",
+    ),
+    "seen_count": ("met {n} times lately", "近期接触 {n} 次"),
+    "seen_age_hours": ("last met {n} hours ago", "上次接触在 {n} 小时前"),
+    "carted_before": ("in a cart before: {yes_en}", "曾加购：{yes_zh}"),
+    "in_session": ("met in this visit: {yes_en}", "本次访问接触过：{yes_zh}"),
+}
+_ITEM_WORDS = {
+    "views": ("views of the item", "商品浏览"),
+    "carts": ("times in carts", "商品加购"),
+    "purchases": ("sold", "商品售出"),
+}
+
+
+def ranker_words(feature: str, value: float) -> tuple[str, str]:
+    """What one of `transforms.ranking.RANKER_FEATURES` says, in English and Chinese."""
+    if feature.startswith("customer_"):
+        return feature_words(feature.removeprefix("customer_"), value)
+    if math.isnan(value):
+        return f"{feature.replace('_', ' ')}: unknown", f"{feature}：未知"
+    number = _number(value)
+    if feature in _CROSS:
+        en, zh = _CROSS[feature]
+        yes = ("yes", "是") if value else ("no", "否")
+        words = {"n": number, "pct": _number(100 * value), "yes_en": yes[0], "yes_zh": yes[1]}
+        return _capital(en.format(**words)), zh.format(**words)
+    if feature == "price_ratio":
+        times = _number(math.exp(value))
+        return f"{times} times the usual price", f"价格是平时的 {times} 倍"
+    source, _, what = feature.rpartition("_")
+    if what == "rank":
+        return f"Named {number}. by {source}", f"{source} 排第 {number}"
+    if what == "score" and not feature.startswith("item_"):
+        return f"Score {value:.3g} by {source}", f"{source} 得分 {value:.3g}"
+    return _item_words(feature.removeprefix("item_"), value)
+
+
+def _item_words(feature: str, value: float) -> tuple[str, str]:
+    if feature == "price_cents":
+        return f"Costs {value / 100:.2f}", f"价格 {value / 100:.2f}"
+    if feature == "age_days":
+        return f"In the shop for {_number(value)} days", f"上架 {_number(value)} 天"
+    if feature == "conversion_7d":
+        share = _number(100 * value)
+        return f"Sold in {share} % of its views", f"浏览转化率 {share}%"
+    what, _, window = feature.rpartition("_")
+    if what in _ITEM_WORDS and window in _WINDOWS:
+        (en, zh), (when_en, when_zh) = _ITEM_WORDS[what], _WINDOWS[window]
+        number = _number(value)
+        return f"{number} {en} {when_en}", f"{when_zh}{zh} {number} 次"
+    return (
+        f"Item {feature.replace('_', ' ')}: {_number(value)}",
+        f"商品 {feature}：{_number(value)}",
+    )
 
 
 def feature_words(feature: str, value: float) -> tuple[str, str]:

@@ -1,9 +1,10 @@
 """What happens in each Ray worker before its work: the job's setup hook.
 
-Two things that Ray 2.60 has no option for. Its gRPC proxy binds to every interface
-(`serve/_private/grpc_util.py`); and it imports pandas wherever it finds it, as XGBoost does
-with scikit-learn: 1 to 3 s of CPU and 30 to 80 MB in each of seven processes (measured) for
-nothing. Tests check who listens where and what is loaded, so a Ray that changes is noticed.
+Three things that Ray 2.60 has no option for. Its gRPC servers and HAProxy's own pages bind to
+every interface (`serve/_private/grpc_util.py`, `haproxy_templates.py`); and it imports pandas
+wherever it finds it, as XGBoost does with scikit-learn: 1 to 3 s of CPU and 30 to 80 MB in each
+of its processes (measured) for nothing. Tests check who listens where and what is loaded, so a
+Ray that changes is noticed.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ import os
 import sys
 from typing import Any
 
-HOST_VARIABLE = "NEARLINE_HOST"
+from serving.ingress import HOST_VARIABLE, on_one_host
+
 # Serving takes models only as bundles: what belongs to training cannot even be imported.
 FORBIDDEN = ("pandas", "sklearn", "torch", "feast")
 
 
 def set_up() -> None:
-    """Make this process lean, and keep gRPC on NEARLINE_HOST (loopback by default)."""
+    """Make this process lean, and keep its servers on NEARLINE_HOST (loopback by default)."""
     stay_lean()
     bind_grpc_to_host()
+    bind_haproxy_to_host()
 
 
 def stay_lean() -> None:
@@ -34,10 +37,24 @@ def bind_grpc_to_host() -> None:
     """Let a gRPC proxy of this process listen on one address alone."""
     from ray.serve._private import default_impl
 
-    host = os.environ.get(HOST_VARIABLE) or "127.0.0.1"
+    host = _host()
 
     def add_grpc_address(server: Any, address: str) -> None:
         server.add_insecure_port(address.replace("[::]", host))
 
     patched: Any = default_impl
     patched.add_grpc_address = add_grpc_address
+
+
+def bind_haproxy_to_host() -> None:
+    """Let HAProxy's metrics and statistics, where this process configures it, do the same."""
+    from ray.serve._private import haproxy_templates
+
+    patched: Any = haproxy_templates
+    for name in ("HAPROXY_CONFIG_TEMPLATE", "HAPROXY_GRPC_CONFIG_TEMPLATE"):
+        if hasattr(patched, name):
+            setattr(patched, name, on_one_host(getattr(patched, name), _host()))
+
+
+def _host() -> str:
+    return os.environ.get(HOST_VARIABLE) or "127.0.0.1"

@@ -22,6 +22,8 @@ def differences(shown: dict[str, Any], message: Message, at: str = "answer") -> 
         if value is None:
             absent = not message.HasField(name) if fields[name].has_presence else other == ""
             found += [] if absent else [f"{place}: null, but {other!r}"]
+        elif isinstance(value, dict) and not isinstance(other, Message):  # a map
+            found += [] if value == dict(other) else [f"{place}: {value!r}, but {dict(other)!r}"]
         elif isinstance(value, dict):
             found += differences(value, other, place)
         elif isinstance(value, list):

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nearline.transforms import item
 from nearline.transforms.candidates import excluded_ids
 from nearline.transforms.customer import CustomerState
-from nearline.transforms.ranking import RANKER_FEATURES, Candidate, assemble
+from nearline.transforms.ranking import RANKER_FEATURES, Candidate, assemble, item_rows
 from training.datasets import Dataset
 from training.label_points import Point
 from training.retrieval import Retriever
@@ -129,9 +128,10 @@ def rows_of(
             )
         )
         for question in part:
-            values = [item.finish(next(found), question.as_of_us) for _ in question.candidates]
+            held = [next(found) for _ in question.candidates]
+            rows_CI = item_rows(held, question.as_of_us)
             features.append(
-                assemble(question.state, question.candidates, values, question.as_of_us)
+                assemble(question.state, question.candidates, rows_CI, question.as_of_us)
             )
         progress(len(part))
     sizes = [len(question.candidates) for question in questions]

@@ -92,6 +92,7 @@ class Backfill:
         self._fold_history(replay, held)
         upto = self._fold_log(replay, held)
         self._write(replay, upto)
+        self._client.incr(keys.ITEMS_REWRITTEN)
         self._record_arrivals(replay)
         self._client.set(
             keys.FALLBACK_POPULAR,

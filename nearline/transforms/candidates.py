@@ -98,9 +98,9 @@ def excluded_ids(state: CustomerState, also: Sequence[str] = ()) -> frozenset[st
     return frozenset(item_id for item_id, _ in state.purchased).union(also)
 
 
-def depth(source: str, excluded: AbstractSet[str]) -> int:
+def depth(source: str, excluded: AbstractSet[str], limits: Mapping[str, int] = LIMITS) -> int:
     """How many items to ask a source for, so that enough remain after exclusion."""
-    return LIMITS[source] + len(excluded)
+    return limits[source] + len(excluded)
 
 
 def encoder_proposals(indices: Sequence[int], scores: Sequence[float]) -> list[Proposal]:
@@ -140,20 +140,25 @@ def merge(
     proposals: Mapping[str, Sequence[Proposal]],
     catalogue: Catalogue,
     excluded: AbstractSet[str],
+    limits: Mapping[str, int] = LIMITS,
+    *,
+    again: AbstractSet[str] = frozenset(),
 ) -> list[Candidate]:
     """One candidate per item, best first by `fused_score`, ties to the smaller item id.
 
     `proposals` maps a source to its list, best first. Excluded items vanish before ranks are
-    given, so a rank counts what could be shown; each source is then cut to its limit.
+    given, so a rank counts what could be shown; each source is then cut to its limit. The
+    sources in `again` alone may name what is excluded: they bring purchased items back.
     """
     scores: dict[int, dict[str, float]] = {}
     ranks: dict[int, dict[str, int]] = {}
-    for source in SOURCES:
+    for source in sorted(proposals, key=_place):
         rank = 0
-        for proposal in proposals.get(source, ()):
-            if rank == LIMITS[source]:
+        passed_over = excluded if source not in again else ()
+        for proposal in proposals[source]:
+            if rank == limits[source]:
                 break
-            if catalogue.item_ids[proposal.item_index] in excluded:
+            if catalogue.item_ids[proposal.item_index] in passed_over:
                 continue
             rank += 1
             scores.setdefault(proposal.item_index, {})[source] = proposal.score
@@ -170,6 +175,11 @@ def merge(
 def fused_score(candidate: Candidate) -> float:
     """Reciprocal rank fusion over the sources: the order of retrieval when no ranker speaks."""
     return math.fsum(1.0 / (_FUSION + rank) for rank in candidate.ranks.values())
+
+
+def _place(source: str) -> tuple[int, str]:
+    """The ranker's sources in its order, then the others by name."""
+    return (SOURCES.index(source) if source in SOURCES else len(SOURCES), source)
 
 
 __all__ = [

@@ -12,11 +12,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from nearline.transforms.candidates import (
+    LIMITS,
     Catalogue,
     Proposal,
     depth,
@@ -50,28 +51,34 @@ def propose(
     nearest: list[Proposal],
     excluded: AbstractSet[str],
     as_of_us: int,
+    limits: Mapping[str, int] = LIMITS,
 ) -> dict[str, list[Proposal]]:
-    """Each source's list, best first, long enough for its limit after exclusion.
+    """The list of each source in `limits`, best first, long enough for its limit after exclusion.
 
     `nearest` is the encoder's own list, empty where it had nothing to go by or failed.
     """
     index_of = sources.known.index_of
-    proposals = {
-        "encoder": nearest,
-        "revisit": revisit_proposals(state, sources.catalogue.index_of, as_of_us),
-        "popular": popular_proposals(sources.popular, depth("popular", excluded)),
-    }
-    if sources.covisits is not None:
-        beside = sources.covisits.companions(state, index_of, as_of_us, depth("covisit", excluded))
+    proposals: dict[str, list[Proposal]] = {}
+    if "encoder" in limits:
+        proposals["encoder"] = nearest
+    if "revisit" in limits:
+        proposals["revisit"] = revisit_proposals(state, sources.catalogue.index_of, as_of_us)
+    if "popular" in limits:
+        at_most = depth("popular", excluded, limits)
+        proposals["popular"] = popular_proposals(sources.popular, at_most)
+    if "covisit" in limits and sources.covisits is not None:
+        at_most = depth("covisit", excluded, limits)
+        beside = sources.covisits.companions(state, index_of, as_of_us, at_most)
         proposals["covisit"] = [Proposal(row, score) for row, score in beside]
     taste_D = None
-    if sources.contents is not None:
+    if sources.contents is not None and ("content" in limits or "arrivals" in limits):
         taste_D = taste_of(
             state, sources.catalogue.index_of, sources.contents, sources.arrivals, as_of_us
         )
-        if taste_D is not None:
-            alike = sources.contents.nearest(taste_D, depth("content", excluded))
+        if taste_D is not None and "content" in limits:
+            alike = sources.contents.nearest(taste_D, depth("content", excluded, limits))
             proposals["content"] = [Proposal(row, cosine) for row, cosine in alike]
-    came = sources.arrivals.nearest(taste_D, depth("arrivals", excluded))
-    proposals["arrivals"] = [Proposal(row, cosine) for row, cosine in came]
+    if "arrivals" in limits:
+        came = sources.arrivals.nearest(taste_D, depth("arrivals", excluded, limits))
+        proposals["arrivals"] = [Proposal(row, cosine) for row, cosine in came]
     return proposals

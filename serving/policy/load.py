@@ -12,12 +12,14 @@ import msgspec
 from msgspec import UNSET
 
 from nearline.errors import PermanentError
+from nearline.say import Words
 from serving.policy import meaning
 from serving.policy.lines import Listing, Node, Problem, Scalar, Table, read
 from serving.policy.model import Boost, Campaign, FrequencyCap, Name, Policy, RuleSettings, Scene
 from serving.policy.shape import FAULTY, Shape, kind_of
 
 SHIPPED = Path(__file__).parent / "defaults"
+MOST_TOLD = 100  # Mistakes of one file.
 SECTIONS = ("scenes", "rules", "campaigns")
 
 
@@ -82,7 +84,7 @@ def _read(files: Mapping[str, bytes], others: Policy | None) -> Policy:
         _note(draft.scenes_at, meaning.policy_faults(draft.named))
     for path, campaign, shape in draft.campaigns:
         _note(shape, meaning.campaign_faults(path, campaign, draft.named))
-    if problems := [problem for shape in shapes for problem in shape.problems]:
+    if problems := [problem for shape in shapes for problem in _first(shape)]:
         raise PolicyRefused(problems)
     rules = draft.rules or (others.rules if others else RuleSettings())
     campaigns = (_ordered_campaign(campaign) for _, campaign, _ in draft.campaigns)
@@ -146,6 +148,19 @@ def _campaigns(shape: Shape, node: Node, draft: _Draft) -> None:
         line = shape.lines[f"{path}.id"]
         if draft.first(shape, f"campaigns[id={campaign.id}]", line):
             draft.campaigns.append((path, campaign, shape))
+
+
+def _first(shape: Shape) -> list[Problem]:
+    """The problems of a file by line; of very many the first, and that there are more."""
+    told = sorted(shape.problems, key=lambda one: one.line)
+    if len(told) > MOST_TOLD:
+        more, line = len(told) - MOST_TOLD, told[MOST_TOLD].line
+        words = Words(
+            f"{more} more mistakes from here on: mend those above first",
+            f"由此往后还有 {more} 处错误：请先修正以上各处",
+        )
+        told[MOST_TOLD:] = [Problem(shape.file, line, words)]
+    return told
 
 
 def _note(shape: Shape, faults: Iterable[meaning.Fault]) -> None:

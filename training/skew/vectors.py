@@ -13,10 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nearline.served import Served
-from nearline.transforms import item
 from nearline.transforms.customer import CustomerState
 from nearline.transforms.item import ItemState
-from nearline.transforms.ranking import RANKER_FEATURES, SOURCES, Candidate, assemble
+from nearline.transforms.ranking import RANKER_FEATURES, SOURCES, Candidate, assemble, item_rows
 
 # Axes: C candidates, F ranker features, S sources.
 FloatCF = npt.NDArray[np.float32]
@@ -51,8 +50,8 @@ def recomputed(
     items: Sequence[ItemState],
 ) -> FloatCF:
     """(C, F): the same rows from other states, by the functions that serving and training share."""
-    values = [item.finish(one, record.as_of_us) for one in items]
-    return assemble(state, candidates, values, record.as_of_us)
+    rows_CI = item_rows(items, record.as_of_us)
+    return assemble(state, candidates, rows_CI, record.as_of_us)
 
 
 def differing(left_CF: FloatCF, right_CF: FloatCF) -> BoolCF:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 from nearline.transforms import customer, item
-from nearline.transforms.ranking import RANKER_FEATURES, Candidate, assemble
+from nearline.transforms.ranking import RANKER_FEATURES, Candidate, assemble, item_rows
 from nearline.transforms.tags import tags_of
 
 from .stories import DAY_US, MINUTE_US, NOON_US, did
@@ -40,9 +40,7 @@ def test_a_rankers_row_holds_customer_item_and_what_is_between_them() -> None:
         Candidate("rug", 1, "rugs", {}, {}),
     ]
 
-    rows = assemble(
-        state, candidates, [item.finish(lamp, NOON_US), item.finish(item.EMPTY, NOON_US)], NOON_US
-    )
+    rows = assemble(state, candidates, item_rows([lamp, item.EMPTY], NOON_US), NOON_US)
     known, unknown = (dict(zip(RANKER_FEATURES, row, strict=True)) for row in rows.tolist())
 
     assert known["customer_carts_1h"] == known["item_views_1h"] == 1.0

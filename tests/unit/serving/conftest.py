@@ -9,18 +9,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
+import msgspec
 import pytest
 
 from nearline.clock import FixedClock
 from nearline.contracts.event import Event
-from serving.answers import Answering, Patience
+from serving.answers import Answering, Held
 from serving.bundles import Shelf
+from serving.caps import MemoryCaps
 from serving.churn import Churn
 from serving.exposures import Exposures
 from serving.memory import MemoryFeatures
-from serving.ranking import Ranking
-from serving.retrieval import Retrieval
+from serving.policy.load import shipped
+from serving.policy.model import Exploration, Policy
 from serving.served_log import ServedLog
+from serving.turns import Turns
 
 
 def load_tiny() -> ModuleType:
@@ -52,34 +55,37 @@ class World:
 
     features: MemoryFeatures
     shelf: Shelf
-    ranking_shelf: Shelf
+    caps: MemoryCaps
     logged: list[Event]
     exposures: Exposures
     answering: Answering
     clock: FixedClock
     served: list[bytes]
+    policy: list[Policy]  # The last one holds.
+    items_loaded: bool = True
     log_fails: list[bool] = field(default_factory=list)
 
 
 @pytest.fixture
 def world(tiny: ModuleType, bundle_folder: Path) -> World:
-    shelf, ranking_shelf = Shelf(), Shelf()
-    for one in (shelf, ranking_shelf):
-        one.prepare("1", bundle_folder)
-        one.activate("1")
-    return build_world(tiny, shelf, ranking_shelf)
+    shelf = Shelf()
+    shelf.prepare("1", bundle_folder)
+    shelf.activate("1")
+    return build_world(tiny, shelf)
 
 
 @pytest.fixture
 def bare_world(tiny: ModuleType) -> World:
     """Without any bundle."""
-    return build_world(tiny, Shelf(), Shelf())
+    return build_world(tiny, Shelf())
 
 
-def build_world(tiny: ModuleType, shelf: Shelf, ranking_shelf: Shelf) -> World:
-    features, clock = MemoryFeatures(), FixedClock(tiny.NOW_US)
+def build_world(tiny: ModuleType, shelf: Shelf) -> World:
+    features, clock, caps = MemoryFeatures(), FixedClock(tiny.NOW_US), MemoryCaps()
     logged: list[Event] = []
     log_fails: list[bool] = []
+    # What is told of the tiny shop's own answers must not depend on chance.
+    policy = [without_exploration(shipped())]
 
     async def append(batch: list[Event]) -> None:
         if log_fails and log_fails[-1]:
@@ -93,18 +99,39 @@ def build_world(tiny: ModuleType, shelf: Shelf, ranking_shelf: Shelf) -> World:
 
     exposures = Exposures(append)
     numbers = iter(range(1_000_000))
+    world: World
     answering = Answering(
-        retrieval=Retrieval(features, shelf),
-        ranking=Ranking(ranking_shelf),
-        churn=Churn(features, shelf),
-        spare=Retrieval(features, Shelf()),
+        held=Held(
+            shelf, lambda: features.items if world.items_loaded else None, lambda: policy[-1]
+        ),
         features=features,
+        caps=caps,
+        churn=Churn(features, shelf),
         exposures=exposures,
         served=ServedLog(keep, share=1.0),
-        patience=Patience(5_000, 5_000, 5_000),
+        turns=Turns(5_000),
         clock=clock,
         entropy=lambda size: next(numbers).to_bytes(size, "big"),
+        deadline_ms=5_000,
     )
-    return World(
-        features, shelf, ranking_shelf, logged, exposures, answering, clock, served, log_fails
+    world = World(
+        features,
+        shelf,
+        caps,
+        logged,
+        exposures,
+        answering,
+        clock,
+        served,
+        policy,
+        log_fails=log_fails,
     )
+    return world
+
+
+def without_exploration(policy: Policy) -> Policy:
+    scenes = {
+        name: msgspec.structs.replace(scene, explore=Exploration())
+        for name, scene in policy.scenes.items()
+    }
+    return msgspec.structs.replace(policy, scenes=scenes)

@@ -9,13 +9,13 @@ from types import ModuleType
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from nearline.contracts.answer import Degradation, Recommendation, RecommendQuery, Scene
 from nearline.contracts.event import EXPOSURE
 from serving.features import PopularItem
-from serving.retrieval import RetrievalRequest, Retrieved
-from serving.rules import RULES_VERSION
+from serving.turns import Overloaded
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
@@ -25,6 +25,11 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
 def ask(world: Any, customer_id: str = "ann", **more: Any) -> Recommendation:
     answer: Recommendation = run(world.answering.recommend(RecommendQuery(customer_id, **more)))
     return answer
+
+
+def with_parts(world: Any, **parts: Any) -> None:
+    """Put other parts into the bundle that answers."""
+    world.shelf._held["1"] = replace(world.shelf.current, **parts)
 
 
 @pytest.fixture
@@ -42,13 +47,13 @@ def shopped(world: Any, tiny: ModuleType) -> Any:
 
 
 def test_an_answer_carries_items_reasons_versions_and_a_receipt(shopped: Any, tiny: Any) -> None:
-    answer = ask(shopped, k=5, scene=Scene.CART)
+    answer = ask(shopped, k=5, scene=Scene.CART, item_ids=("i20",))
 
     assert [item.rank for item in answer.items] == [1, 2, 3, 4, 5]
     assert all(item.reasons and item.sources for item in answer.items)
     assert answer.scene == Scene.CART
     assert answer.versions.bundle == "1"
-    assert answer.versions.rules == RULES_VERSION
+    assert answer.versions.rules == shopped.policy[-1].version
     assert answer.receipt.as_of_us == tiny.NOW_US
     assert answer.receipt.log_position.endswith("-4-0")  # the fourth event is in
     assert answer.receipt.newest_event_age_ms == 2_000
@@ -125,7 +130,7 @@ def test_without_redis_a_strangers_answer_comes_from_the_bundle(shopped: Any) ->
 
 
 def test_without_item_features_the_answer_stays_personal(shopped: Any) -> None:
-    shopped.features.items_down = True
+    shopped.items_loaded = False
 
     answer = ask(shopped, k=100)
 
@@ -136,7 +141,7 @@ def test_without_item_features_the_answer_stays_personal(shopped: Any) -> None:
 
 def test_without_the_ranker_the_order_of_retrieval_stands(shopped: Any) -> None:
     ranked = ask(shopped)
-    shopped.ranking_shelf._held.clear()
+    with_parts(shopped, ranker=None)
 
     answer = ask(shopped)
 
@@ -149,9 +154,8 @@ def test_a_bundle_without_a_ranker_is_served_in_the_order_of_retrieval(
     bare_world: Any, tiny: Any, tmp_path: Any
 ) -> None:
     folder = tiny.write(tmp_path / "2", ranker=False)
-    for shelf in (bare_world.shelf, bare_world.ranking_shelf):
-        shelf.prepare("2", folder)
-        shelf.activate("2")
+    bare_world.shelf.prepare("2", folder)
+    bare_world.shelf.activate("2")
 
     answer = ask(bare_world)
 
@@ -164,9 +168,7 @@ def test_a_failing_encoder_leaves_the_other_sources(shopped: Any) -> None:
         def run(self, *_: object) -> None:
             raise RuntimeError("no such kernel")
 
-    bundle = shopped.shelf.current
-    broken = replace(bundle, finder=replace(bundle.finder, encoder=Broken()))
-    shopped.shelf._held["1"] = broken
+    with_parts(shopped, finder=replace(shopped.shelf.current.finder, encoder=Broken()))
 
     answer = ask(shopped, k=100)
 
@@ -217,30 +219,41 @@ def test_with_nothing_at_all_the_list_is_empty_and_says_why(bare_world: Any) -> 
     assert answer.degraded[-1] is Degradation.NOTHING_TO_RECOMMEND
 
 
-def test_a_retrieval_stage_that_is_gone_is_answered_for_by_the_gateway(shopped: Any) -> None:
-    class Gone:
-        async def retrieve(self, _: RetrievalRequest) -> Retrieved:
-            raise ConnectionError("the replica died")
+def test_a_ranker_that_fails_or_answers_nonsense_leaves_the_order_of_retrieval(
+    shopped: Any,
+) -> None:
+    class Broken:
+        def scores(self, rows: Any) -> Any:
+            raise RuntimeError("no such tree")
 
-    shopped.answering._retrieval = Gone()
-    shopped.features.popular_items = (PopularItem("i1", "c1", 500), PopularItem("i4", "c4", 1))
+    class Nonsense:
+        def scores(self, rows: Any) -> Any:
+            return np.full(len(rows), np.nan, np.float32)
 
-    answer = ask(shopped)
+    for ranker in (Broken(), Nonsense()):
+        with_parts(shopped, ranker=ranker)
+        assert ask(shopped).degraded == (Degradation.RANKER_UNAVAILABLE,)
 
-    assert [item.item_id for item in answer.items] == ["i1"]  # i4 was bought
-    assert answer.degraded == (Degradation.BUNDLE_UNAVAILABLE,)
+
+def test_when_the_time_is_up_the_ranker_is_left_out(shopped: Any) -> None:
+    answer = run(shopped.answering.recommend(RecommendQuery("ann"), deadline_ms=1e-9))
+
+    assert answer.degraded == (Degradation.RANKER_UNAVAILABLE, Degradation.DEADLINE)
+    assert len(answer.items) == 10
 
 
-def test_a_stage_that_hangs_is_not_waited_for(shopped: Any) -> None:
-    class Hangs:
-        async def rank(self, _: object) -> object:
-            await asyncio.Event().wait()
-            return ()
+def test_what_would_wait_too_long_is_refused_at_once_and_then_answered_again(
+    shopped: Any,
+) -> None:
+    turns = shopped.answering._turns
+    turns._waiting, turns._mean_ms = 10, 5.0  # Ten wait, at 5 ms each.
 
-    shopped.answering._ranking = Hangs()
-    shopped.answering._patience = type(shopped.answering._patience)(5_000, 1, 5_000)
+    with pytest.raises(Overloaded, match="would wait 50 ms; at most 40 ms"):
+        run(shopped.answering.recommend(RecommendQuery("ann"), deadline_ms=40))
+    turns._waiting = 0
 
-    assert ask(shopped).degraded == (Degradation.RANKER_UNAVAILABLE,)
+    assert turns.refused == 1
+    assert ask(shopped).degraded == ()
 
 
 # Exposures.
@@ -248,7 +261,9 @@ def test_a_stage_that_hangs_is_not_waited_for(shopped: Any) -> None:
 
 def test_each_answer_leaves_an_exposure_that_shapes_no_feature(shopped: Any) -> None:
     async def story() -> Recommendation:
-        answer = await shopped.answering.recommend(RecommendQuery("ann", Scene.DETAIL, k=3))
+        answer = await shopped.answering.recommend(
+            RecommendQuery("ann", Scene.DETAIL, k=3, item_ids=("i20",))
+        )
         await shopped.exposures.close()
         return answer
 

@@ -84,9 +84,8 @@ def test_the_answer_names_the_bundle_that_made_it(
     world: Any, tiny: ModuleType, tmp_path: Path
 ) -> None:
     other = tiny.write(tmp_path / "2", seed=5)
-    for shelf in (world.shelf, world.ranking_shelf):
-        shelf.prepare("2", other)
-        shelf.challenge("2")
+    world.shelf.prepare("2", other)
+    world.shelf.challenge("2")
     world.features.fold([tiny.event(1, "ann", "view_item", [3])])
 
     def ask(chosen: Chosen | None) -> Any:

@@ -75,7 +75,13 @@ def call(
 
 
 def test_get_post_and_grpc_give_the_same_answer(app: FastAPI, shopped: Any, tiny: Any) -> None:
-    question = {"customer_id": "ann", "k": 7, "as_of_us": tiny.NOW_US, "scene": "cart"}
+    question = {
+        "customer_id": "ann",
+        "k": 7,
+        "as_of_us": tiny.NOW_US,
+        "scene": "cart",
+        "item_ids": ["i20"],
+    }
     by_get = call(app, "GET", "/v1/recommend", params=question).json()
     by_post = call(app, "POST", "/v1/recommend", json=question).json()
     message = asyncio.run(
@@ -294,7 +300,7 @@ def test_the_examples_in_the_document_fit_the_contract(app: FastAPI) -> None:
 def test_zero_and_empty_mean_the_defaults() -> None:
     query = wire.query_of(pb.RecommendRequest(customer_id="ann"))
 
-    assert query == RecommendQuery("ann", Scene.HOME, 10, (), None)
+    assert query == RecommendQuery("ann", Scene.HOME, None, (), None)
 
 
 @pytest.mark.parametrize(

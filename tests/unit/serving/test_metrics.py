@@ -27,17 +27,17 @@ def test_the_metrics_tell_champion_challenger_and_no_bundle_apart(
     world: Any, tiny: ModuleType, tmp_path: Path
 ) -> None:
     other = tiny.write(tmp_path / "2", seed=5, ranker=False)
-    for shelf in (world.shelf, world.ranking_shelf):
-        shelf.prepare("2", other)
-        shelf.challenge("2")
+    world.shelf.prepare("2", other)
+    world.shelf.challenge("2")
     metrics = Metrics(world.exposures)
     answers = MeasuredAnswers(world.answering, metrics)
 
     async def story() -> None:
         for chosen in (Chosen.CHAMPION, Chosen.CHALLENGER, Chosen.CHALLENGER):
             await answers.recommend(RecommendQuery("ann", bundle=chosen))
-        world.answering._retrieval = world.answering._spare  # which has no bundle
+        held, world.shelf._held = world.shelf._held, {}  # no bundle
         await answers.recommend(RecommendQuery("ann"))
+        world.shelf._held = held
         world.features.down = True
         await answers.churn("ann", None)
         await answers.tags("ann", None)

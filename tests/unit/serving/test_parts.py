@@ -23,9 +23,9 @@ from nearline.transforms.ranking import Candidate
 from serving import server
 from serving.exposures import Exposures
 from serving.features import PopularItem, parse_popular
+from serving.finding import Neighbour, Option
 from serving.reasons import reasons_for
 from serving.receipts import receipt_of, response_id
-from serving.retrieval import Option
 from serving.wording import feature_words
 
 
@@ -74,9 +74,11 @@ def test_words_say_the_number_in_its_unit(feature: str, value: float, en: str) -
 
 
 def test_an_item_from_the_encoder_alone_names_its_nearest() -> None:
-    option = Option(Candidate("i1", 1, "", {"encoder": 0.1}, {"encoder": 9}), 0, "i7", 0.01)
+    option = Option(Candidate("i1", 1, "", {"encoder": 0.1}, {"encoder": 9}), 0)
+    recents = (customer.Recent(5, 1, name, 1, 0, "") for name in ("i1", "i7"))
+    near = [Neighbour(recent, cosine) for recent, cosine in zip(recents, (1.0, 0.01), strict=True)]
 
-    (reason,) = reasons_for(option, set(), {})
+    (reason,) = reasons_for(option, near, set(), {})
 
     assert (reason.code, reason.item_id) == ("similar_to_viewed", "i7")
 

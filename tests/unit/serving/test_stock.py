@@ -12,15 +12,18 @@ from typing import Any
 import pytest
 from msgspec.structs import replace as changed
 
-from nearline.contracts.event import Line
-from nearline.transforms import customer, item
-from nearline.transforms.candidates import Catalogue, Proposal, excluded_ids, merge
+from nearline.contracts.event import ITEM_LISTED, Event, Line
+from nearline.contracts.position import LogPosition
+from nearline.log import Entry
+from nearline.transforms import customer
+from nearline.transforms.candidates import Catalogue, Proposal
 from nearline.transforms.chains import Column
-from nearline.transforms.customer import CustomerState
 from serving.arrivals import Arrived, Stock, Stocks
 from serving.bundles import load
 from serving.finder import Finder
-from serving.retrieval import Option, RetrievalRequest, dropped_of, options_of, propose
+from serving.finding import Asked, _dropped, find
+from serving.items import ItemTable
+from serving.policy.load import shipped
 
 CATEGORIES = ["", "c1", "c3", "nobody knows it"]
 NEW_AND_KNOWN = [*(f"n{n}" for n in range(40)), "i3", "i7"]
@@ -33,13 +36,29 @@ def finder(bundle_folder: Path) -> Finder:
     return finder
 
 
+def listed(name: str) -> Event:
+    return Event(
+        event_id=name,
+        type="track",
+        name=ITEM_LISTED,
+        customer_id="shop",
+        occurred_at_us=1,
+        known_at_us=1,
+        source="test",
+        lines=(Line(name, 1, 5, "c1"),),
+    )
+
+
 def test_a_stock_is_made_once_for_what_it_is_made_of(finder: Finder) -> None:
-    stocks, came = Stocks(), (Arrived("new", "c1", 5),)
+    stocks, table = Stocks(), ItemTable(1)
+    table.apply(0, [Entry(LogPosition(0, 1, 0), listed("new"))], LogPosition(0, 1, 0))
 
-    first = stocks.of("1", finder, came)
+    first = stocks.of("1", finder, table)
 
-    assert stocks.of("1", finder, came) is first
-    assert stocks.of("1", finder, ()) is not first
+    assert stocks.of("1", finder, table) is first
+    assert stocks.of("1", finder, None) is not first
+    table.apply(0, [Entry(LogPosition(0, 2, 0), listed("newer"))], LogPosition(0, 2, 0))
+    assert stocks.of("1", finder, table) is not first
     assert first.sources.catalogue.item_ids[first.sources.catalogue.index_of["new"]] == "new"
     assert "new" not in finder.catalogue.index_of  # The bundle itself never changes.
 
@@ -70,12 +89,14 @@ def test_a_stock_answers_as_a_rebuilt_catalogue_would(tiny: ModuleType, finder: 
             )
             for n in range(12)
         )
-        request = RetrievalRequest("ann", tuple(generator.sample(met, 3)), tiny.NOW_US)
+        excluded = tuple(generator.sample(met, 3))
+        asked = Asked(shipped().scenes["home"], 10, tiny.NOW_US, excluded)
 
-        answer = answered(stock, state, request)
+        answer = find(stock, ItemTable(1), state, asked)
 
-        assert answer == answered(copied, state, request)
-        shown += sum("arrivals" in option.candidate.ranks for option in answer[0])
+        assert not answer.failed
+        assert answer == find(copied, ItemTable(1), state, asked)
+        shown += sum("arrivals" in option.candidate.ranks for option in answer.options)
     assert shown > 100  # Else the comparison said less than it seems to.
 
 
@@ -89,18 +110,7 @@ def rebuilt(stock: Stock, came: Sequence[Arrived]) -> Stock:
         [known.categories[row] for row in rows] + [one.category for one in new],
     )
     prices = [finder.prices_cents[row] for row in rows] + [one.price_cents for one in new]
-    return Stock(finder, replace(stock.sources, catalogue=catalogue), prices)
-
-
-def answered(
-    stock: Stock, state: CustomerState, request: RetrievalRequest
-) -> tuple[tuple[Option, ...], dict[str, int]]:
-    """What retrieval makes of a stock, with no price known but the stock's own."""
-    proposals, failed = propose(stock, state, request)
-    assert not failed
-    found = merge(proposals, stock.sources.catalogue, excluded_ids(state, request.excluded))
-    options = options_of(stock, state, found, [item.EMPTY] * len(found))
-    return options, dropped_of(proposals, stock, state, request.excluded)
+    return Stock(finder, replace(stock.sources, catalogue=catalogue), prices, stock.shelves)
 
 
 def test_only_what_a_source_proposed_counts_as_withheld(tiny: ModuleType, finder: Finder) -> None:
@@ -108,7 +118,7 @@ def test_only_what_a_source_proposed_counts_as_withheld(tiny: ModuleType, finder
     bought = customer.fold([tiny.event(1, "ann", "purchase", [1, 9])])
     proposals = {"popular": [Proposal(1, 1.0), Proposal(2, 0.5)], "arrivals": [Proposal(60, 0.0)]}
 
-    dropped = dropped_of(proposals, stock, bought, ("i1", "i2", "i8", "new", "other", "gone"))
+    dropped = _dropped(proposals, stock, bought, ("i1", "i2", "i8", "new", "other", "gone"))
 
     assert dropped == {"never_purchased": 1, "excluded": 2}  # i1; i2 and new, whose row is 60
 

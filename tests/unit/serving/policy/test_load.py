@@ -436,6 +436,13 @@ def test_a_file_that_is_too_large_too_deep_or_not_text_is_refused() -> None:
         load({"bytes.yaml": b"rules:\n  banned: [\xff]\n"})
 
 
+def test_of_very_many_mistakes_the_first_are_told() -> None:
+    told = refused("rules: {}\n" * 250)
+
+    assert len(told) == 101
+    assert told[-1].startswith("policy.yaml:102: 149 more mistakes from here on")
+
+
 def test_a_refusal_travels_between_processes() -> None:
     with pytest.raises(PolicyRefused) as caught:
         loaded("rulez: {}")

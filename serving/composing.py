@@ -1,0 +1,219 @@
+"""A whole answer from what was read for it. Pure: the same inputs, the same bytes.
+
+So any answer can be made again (`nearline replay-answer`): everything that shapes it comes in
+through `Inputs`, chance by the response id, and what was missing by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from nearline.contracts.answer import (
+    Chosen,
+    Degradation,
+    Recommendation,
+    RecommendedItem,
+    RecommendQuery,
+    Versions,
+)
+from nearline.online import CustomerReading
+from nearline.transforms import customer
+from nearline.transforms.candidates import Candidate
+from nearline.transforms.item_facts import facts_of
+from nearline.transforms.tags import tags_of
+from serving import explaining
+from serving.arrivals import FloatSD, Stock
+from serving.bundles import Bundle
+from serving.features import PopularItem
+from serving.finding import Asked, Found, Option, find, neighbours
+from serving.items import ItemTable
+from serving.policy.check import violations
+from serving.policy.choose import Chosen as List
+from serving.policy.choose import choose
+from serving.policy.model import Policy, Scene
+from serving.policy.situation import Situation
+from serving.reasons import reasons_for
+from serving.receipts import receipt_of
+from serving.scoring import Scored, scored
+
+_NEIGHBOURS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """All that an answer is made of. The instant, the id and what was missing are values too.
+
+    `bundle` and `stock` are None where none is loaded: `popular` answers then. `table` is None
+    where the items' states are not loaded.
+    """
+
+    query: RecommendQuery
+    policy: Policy
+    reading: CustomerReading
+    bundle: Bundle | None
+    role: Chosen | None
+    stock: Stock | None
+    table: ItemTable | None
+    as_of_us: int
+    response_id: str
+    popular: tuple[PopularItem, ...] = ()
+    missing: tuple[Degradation, ...] = ()
+    capped: bool = False
+
+    @property
+    def scene(self) -> Scene:
+        return self.policy.scenes[self.query.scene]
+
+    @property
+    def k(self) -> int:
+        length = self.scene.length
+        return min(self.query.k or length.default, length.most)
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """The answer, with what others keep of how it was made. `broken` must be empty."""
+
+    answer: Recommendation
+    found: Found
+    scored: Scored
+    broken: tuple[str, ...]
+
+
+def compose(inputs: Inputs, late: Callable[[], bool] = lambda: False) -> Composed:
+    """The answer to a question. `late` says whether its time is up: then the ranker is left out."""
+    query, state = inputs.query, inputs.reading.state
+    table = inputs.table or ItemTable(0)
+    missing = list(inputs.missing)
+    if inputs.table is None and inputs.bundle is not None:
+        missing.append(Degradation.ITEM_FEATURES_UNAVAILABLE)
+    if inputs.bundle is not None and inputs.stock is not None:
+        asked = Asked(
+            inputs.scene,
+            inputs.k,
+            inputs.as_of_us,
+            query.exclude_item_ids,
+            query.item_ids,
+            query.category,
+        )
+        found = find(inputs.stock, table, state, asked)
+        marks = scored(
+            found.options,
+            inputs.bundle.ranker,
+            state,
+            table,
+            inputs.as_of_us,
+            {str(voter): weight for voter, weight in inputs.scene.weights.items()},
+            late,
+        )
+        missing += (*found.failed, *marks.failed)
+    else:
+        found = _popular(inputs, table)
+        places = range(len(found.options))
+        marks = Scored(tuple(places), tuple(1.0 / (place + 1) for place in places))
+        missing.append(Degradation.BUNDLE_UNAVAILABLE)
+    ranked = [found.options[place] for place in marks.order]
+    situation = _situation(inputs)
+    rules = inputs.policy.scene_rules[query.scene]
+    chosen = choose(
+        ranked,
+        situation,
+        rules,
+        vectors_of=_vectors_of(inputs.stock, ranked),
+        dropped=found.dropped,
+    )
+    shown = [ranked[place] for place in chosen.places]
+    at = [marks.order[place] for place in chosen.places]
+    items = _items(inputs, shown, at, chosen, marks)
+    if not items and not situation.capped:
+        missing.append(Degradation.NOTHING_TO_RECOMMEND)
+    if query.bundle is Chosen.CHALLENGER and inputs.role is not Chosen.CHALLENGER:
+        missing.append(Degradation.CHALLENGER_UNAVAILABLE)
+    answer = Recommendation(
+        response_id=inputs.response_id,
+        scene=query.scene,
+        items=items,
+        rules=chosen.effects,
+        versions=Versions(
+            bundle=inputs.bundle.version if inputs.bundle else "", rules=inputs.policy.version
+        ),
+        receipt=receipt_of(inputs.reading, inputs.as_of_us, inputs.table),
+        degraded=tuple(dict.fromkeys(missing)),
+    )
+    broken = violations(shown, situation, rules.settings, chosen.relaxed)
+    return Composed(answer, found, marks, broken)
+
+
+def _situation(inputs: Inputs) -> Situation:
+    query, state = inputs.query, inputs.reading.state
+    asked_for = inputs.policy.scene_rules[query.scene].campaigns
+    tags = tags_of(state, inputs.as_of_us) if asked_for else ()
+    return Situation(
+        k=inputs.k,
+        as_of_us=inputs.as_of_us,
+        purchased=dict(state.purchased),
+        excluded=frozenset(query.exclude_item_ids),
+        seen=frozenset(recent.item_id for recent in state.recent),
+        anchors=frozenset(query.item_ids),
+        age_years=query.age_years,
+        tags=frozenset(tag.code for tag in tags),
+        capped=inputs.capped,
+        personalized=query.personalized,
+        seed=bytes.fromhex(inputs.response_id),
+    )
+
+
+def _vectors_of(
+    stock: Stock | None, ranked: Sequence[Option]
+) -> Callable[[Sequence[int]], FloatSD] | None:
+    if stock is None:
+        return None
+    return lambda places: stock.units([ranked[one].candidate.item_index for one in places])
+
+
+def _items(
+    inputs: Inputs, shown: Sequence[Option], at: Sequence[int], chosen: List, marks: Scored
+) -> tuple[RecommendedItem, ...]:
+    """The places of the list; `at` says where each stands among the options."""
+    state = inputs.reading.state
+    near = (
+        neighbours(inputs.stock, state, shown, _NEIGHBOURS) if inputs.stock else [[]] * len(shown)
+    )
+    viewed = {recent.item_id for recent in state.recent}
+    interests = customer.category_affinity(state, inputs.as_of_us)
+    explained = (
+        explaining.explain(inputs.bundle, shown, near, marks.rows_CF, at)
+        if inputs.query.explain
+        else [None] * len(shown)
+    )
+    return tuple(
+        RecommendedItem(
+            item_id=option.item_id,
+            rank=rank,
+            score=marks.scores[place],
+            sources=tuple(option.candidate.ranks),
+            reasons=reasons_for(option, close, viewed, interests, moves),
+            category=option.category,
+            price_cents=option.price_cents,
+            moves=moves,
+            propensity=propensity,
+            explanation=explanation,
+        )
+        for rank, (option, place, close, moves, propensity, explanation) in enumerate(
+            zip(shown, at, near, chosen.moves, chosen.propensities, explained, strict=True), start=1
+        )
+    )
+
+
+def _popular(inputs: Inputs, table: ItemTable) -> Found:
+    """The popular items of the last backfill: what answers without a bundle."""
+    options = tuple(
+        Option(
+            Candidate(one.item_id, -1, one.category, {"popular": 1.0 / rank}, {"popular": rank}),
+            one.price_cents,
+            facts_of(table.state(one.item_id).facts),
+        )
+        for rank, one in enumerate(inputs.popular, start=1)
+    )
+    return Found(options, {})

@@ -1,0 +1,157 @@
+"""Which bundles should answer: written by the watcher, followed by every replica by itself.
+
+The two meet in one small file beside the verified copies. So a replica that starts late, or
+while the registry, the watcher or Serve's controller is dead, still finds the right versions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from nearline.contracts.bundle import BundleRefused
+from serving.bundles import Bundle, Shelf, load
+from serving.watch import RETRY_REFUSED_S, WatchState
+
+FILE = "desired.json"
+
+logger = logging.getLogger(__name__)
+
+
+class Desired(msgspec.Struct, frozen=True):
+    """What the watcher found, and where the copies of the two versions lie; "" for none."""
+
+    champion_folder: str = ""
+    challenger_folder: str = ""
+    watched: WatchState = WatchState()
+    at_us: int = 0  # When the watcher looked last.
+
+    @property
+    def folders(self) -> dict[str, str]:
+        """Version -> folder, the champion first."""
+        both = (
+            (self.watched.active, self.champion_folder),
+            (self.watched.challenger, self.challenger_folder),
+        )
+        return {version: folder for version, folder in both if version and folder}
+
+
+def read(bundles: Path) -> Desired:
+    """What is desired; nothing, where nobody has written or what is there cannot be read."""
+    try:
+        return msgspec.json.decode((bundles / FILE).read_bytes(), type=Desired)
+    except FileNotFoundError:
+        return Desired()
+    except (OSError, msgspec.MsgspecError) as error:
+        logger.warning("%s cannot be read: %s", FILE, type(error).__name__)
+        return Desired()
+
+
+def write(bundles: Path, desired: Desired) -> None:
+    """Say what is desired from now on."""
+    replace_file(bundles / FILE, msgspec.json.encode(desired))
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file so that whoever reads it finds all of the old or all of the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    aside.write_bytes(content)
+    os.replace(aside, path)  # noqa: PTH105 - `Path.replace` is the same call
+
+
+class Trial:
+    """The watcher's stage: tries each bundle before any replica hears of it."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, str] = {}
+
+    def folder(self, version: str) -> str:
+        """Where a version lies that was tried and is well; "" for any other."""
+        return self._folders.get(version, "")
+
+    async def prepare(self, version: str, folder: str) -> str:
+        """Load it whole and let it go; return why it is refused, or nothing."""
+        if self._folders.get(version) != folder:
+            try:
+                await asyncio.to_thread(load, Path(folder), version)
+            except BundleRefused as refused:
+                return refused.why
+            self._folders[version] = folder
+        return ""
+
+    async def activate(self, version: str) -> None:
+        """Nothing: the replicas follow the file."""
+
+    async def challenge(self, version: str) -> None:
+        """Nothing: the replicas follow the file."""
+
+
+@dataclass
+class _Refusal:
+    why: str
+    at_s: float
+
+
+class Following:
+    """Moves one replica's shelf to what is desired; whoever owns the loop calls `step`.
+
+    `before` is awaited with a bundle that was loaded, before it may answer.
+    """
+
+    def __init__(
+        self,
+        bundles: Path,
+        shelf: Shelf,
+        before: Callable[[Bundle], Awaitable[None]],
+        clock_s: Callable[[], float],
+    ) -> None:
+        self._bundles, self._shelf = bundles, shelf
+        self._before, self._clock_s = before, clock_s
+        self._refused: dict[str, _Refusal] = {}
+        self.desired = Desired()
+
+    @property
+    def refused(self) -> str:
+        """Why this replica does not serve what it should, or nothing."""
+        reasons = [
+            f"bundle {version}: {refusal.why}"
+            for version, refusal in self._refused.items()
+            if version in self.desired.folders
+        ]
+        return "; ".join(reasons)
+
+    async def step(self) -> None:
+        """Read the file, load what is missing aside, then swap one reference each."""
+        self.desired = desired = await asyncio.to_thread(read, self._bundles)
+        for version, folder in desired.folders.items():
+            await self._have(version, folder)
+        watched = desired.watched
+        if watched.active in self._shelf.versions:
+            self._shelf.activate(watched.active)
+        if watched.challenger in ("", *self._shelf.versions):
+            self._shelf.challenge(watched.challenger)
+
+    async def _have(self, version: str, folder: str) -> None:
+        if version in self._shelf.versions:
+            return
+        rests = self._refused.get(version)
+        if rests and self._clock_s() - rests.at_s < RETRY_REFUSED_S:
+            return
+        try:
+            await asyncio.to_thread(self._shelf.prepare, version, Path(folder))
+        except BundleRefused as refused:
+            logger.warning("bundle %s is refused: %s", version, refused.why)
+            self._refused[version] = _Refusal(refused.why, self._clock_s())
+            return
+        self._refused.pop(version, None)
+        bundle = self._shelf.get(version)
+        if bundle is not None:
+            await self._before(bundle)

@@ -1,0 +1,258 @@
+"""From a customer's state to candidates: asked of a scene's sources, merged, priced. Pure.
+
+What is decided lies in `nearline.transforms`, shared with training; here it is put together
+with a bundle's models, and what failed is said by name.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from nearline.contracts.answer import Degradation
+from nearline.transforms import anchors as anchoring
+from nearline.transforms import candidates as merging
+from nearline.transforms import sources as sourcing
+from nearline.transforms.candidates import Candidate, Proposal
+from nearline.transforms.customer import CustomerState, Recent
+from nearline.transforms.item_facts import UNKNOWN_FACTS, ItemFacts, facts_of
+from serving.arrivals import FloatSD, Stock
+from serving.finder import Finder
+from serving.items import ItemTable
+from serving.policy.model import Scene
+
+# Axes: C candidates, S recent items, A anchors, K neighbours, D dimensions.
+IntAK = npt.NDArray[np.int64]
+
+BRINGS_BACK = frozenset({"repurchase"})  # Sources that may name what was purchased.
+_SPARE = 3  # A list needs more candidates than places: rules take some away.
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A candidate with what the rules and the answer need beside it."""
+
+    candidate: Candidate
+    price_cents: int
+    facts: ItemFacts = UNKNOWN_FACTS
+
+    @property
+    def item_id(self) -> str:
+        return self.candidate.item_id
+
+    @property
+    def category(self) -> str:
+        return self.candidate.category
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a question asks of the sources. `excluded` are the caller's item ids."""
+
+    scene: Scene
+    k: int
+    as_of_us: int
+    excluded: tuple[str, ...] = ()
+    anchors: tuple[str, ...] = ()
+    category: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Options in the order of retrieval; `dropped` counts proposals withheld, by rule."""
+
+    options: tuple[Option, ...]
+    dropped: Mapping[str, int]
+    failed: tuple[Degradation, ...] = ()
+
+
+def find(stock: Stock, table: ItemTable, state: CustomerState, asked: Asked) -> Found:
+    """The candidates of a bundle's items and those that came after it."""
+    limits = {str(source): most for source, most in asked.scene.sources.items()}
+    excluded = merging.excluded_ids(state, asked.excluded)
+    catalogue = stock.sources.catalogue
+    proposals, failed = _propose(stock, table, state, asked, limits)
+    found = merging.merge(proposals, catalogue, excluded, limits, again=BRINGS_BACK)
+    short = _SPARE * asked.k - len(found)
+    for source in asked.scene.fallback:
+        if short <= 0:
+            break
+        # What is found already may be named again, so a fallback is asked for all of it.
+        limits[source] = short + len(found)
+        more, more_failed = _propose(stock, table, state, asked, {source: limits[source]})
+        proposals |= more
+        failed += more_failed
+        found = merging.merge(proposals, catalogue, excluded, limits, again=BRINGS_BACK)
+        short = _SPARE * asked.k - len(found)
+    return Found(
+        options=_options(stock, table, found),
+        dropped=_dropped(proposals, stock, state, asked.excluded),
+        failed=tuple(dict.fromkeys(failed)),
+    )
+
+
+def _propose(
+    stock: Stock,
+    table: ItemTable,
+    state: CustomerState,
+    asked: Asked,
+    limits: Mapping[str, int],
+) -> tuple[dict[str, list[Proposal]], list[Degradation]]:
+    """Each source's list. The encoder is asked only where it knows one of the customer's items."""
+    excluded = merging.excluded_ids(state, asked.excluded)
+    nearest: list[Proposal] = []
+    failed: list[Degradation] = []
+    if "encoder" in limits:
+        nearest, failed = _nearest(stock.finder, state, merging.depth("encoder", excluded, limits))
+    proposals = sourcing.propose(stock.sources, state, nearest, excluded, asked.as_of_us, limits)
+    proposals |= _anchored(stock, table, state, asked, limits, excluded)
+    return proposals, failed
+
+
+def _anchored(
+    stock: Stock,
+    table: ItemTable,
+    state: CustomerState,
+    asked: Asked,
+    limits: Mapping[str, int],
+    excluded: AbstractSet[str],
+) -> dict[str, list[Proposal]]:
+    """The lists of the sources that ask about given items or a category (`transforms.anchors`)."""
+    sources, index_of = stock.sources, stock.sources.catalogue.index_of
+    rows = [index_of[item_id] for item_id in asked.anchors if item_id in index_of]
+
+    def similar(at_most: int) -> list[Proposal]:
+        rows_AK, cosines_AK = _beside(stock.finder, rows, at_most)
+        return anchoring.similar(sources, rows_AK, cosines_AK, rows, at_most)
+
+    def repurchase(at_most: int) -> list[Proposal]:
+        return anchoring.repurchase(
+            index_of,
+            state,
+            lambda one: facts_of(table.state(one).facts),
+            asked.as_of_us,
+            rows,
+            at_most,
+        )
+
+    ask: dict[str, Callable[[int], list[Proposal]]] = {
+        "similar": similar,
+        "also_viewed": lambda most: anchoring.also_viewed(sources, rows, most),
+        "bought_together": lambda most: anchoring.bought_together(sources, rows, most),
+        "complements": lambda most: anchoring.complements(sources, state, rows, most),
+        "repurchase": repurchase,
+        "category": lambda most: anchoring.category(stock.shelves, asked.category, rows, most),
+    }
+    return {
+        source: of(merging.depth(source, excluded, limits))
+        for source, of in ask.items()
+        if source in limits
+    }
+
+
+def _beside(finder: Finder, rows: Sequence[int], at_most: int) -> tuple[IntAK, FloatSD]:
+    """The index's neighbours of items, and their cosines; (0, 0) where it knows none of them.
+
+    The index goes by inner product, which favours the popular; so it is asked for more, and the
+    cosine decides.
+    """
+    known = [row for row in rows if row < len(finder.unit_vectors)]
+    if not known:
+        return np.empty((0, 0), np.int64), np.empty((0, 0), np.float32)
+    depth = min(_SPARE * (at_most + len(known)), finder.index.ntotal)
+    _, rows_AK = finder.index.search(finder.unit_vectors[known], depth)
+    found_AKD = finder.unit_vectors[np.maximum(rows_AK, 0)]
+    cosines_AK = np.einsum("akd,ad->ak", found_AKD, finder.unit_vectors[known])
+    return rows_AK, cosines_AK
+
+
+def _nearest(
+    finder: Finder, state: CustomerState, depth: int
+) -> tuple[list[Proposal], list[Degradation]]:
+    items, kinds = merging.encoder_input(state, finder.catalogue.index_of, finder.history_length)
+    if not items.any():
+        return [], []
+    try:
+        return _searched(finder, finder.query_vector(items, kinds), depth), []
+    except Exception as error:  # noqa: BLE001 - whatever the runtime raises, others can answer
+        logger.warning("the encoder failed: %s", type(error).__name__)
+        return [], [Degradation.ENCODER_UNAVAILABLE]
+
+
+def _searched(finder: Finder, query: FloatSD, depth: int) -> list[Proposal]:
+    scores, found = finder.index.search(query, min(depth, finder.index.ntotal))
+    return merging.encoder_proposals(found[0].tolist(), scores[0].tolist())
+
+
+def _options(stock: Stock, table: ItemTable, found: Sequence[Candidate]) -> tuple[Option, ...]:
+    """Candidates with the newest known price, and what the shop states of them."""
+    states = table.states(candidate.item_id for candidate in found)
+    return tuple(
+        Option(
+            candidate,
+            state.price_cents or stock.prices_cents[candidate.item_index],
+            facts_of(state.facts),
+        )
+        for candidate, state in zip(found, states, strict=True)
+    )
+
+
+def _dropped(
+    proposals: Mapping[str, Sequence[Proposal]],
+    stock: Stock,
+    state: CustomerState,
+    excluded: Sequence[str],
+) -> dict[str, int]:
+    """How many proposed items were withheld before ranks were given, by the rule that did it."""
+    index_of = stock.sources.catalogue.index_of
+    rows = {
+        one.item_index
+        for source, proposed in proposals.items()
+        if source not in BRINGS_BACK
+        for one in proposed
+    }
+    purchased = {item_id for item_id, _ in state.purchased}
+    bought = [one for one in purchased if index_of.get(one) in rows]
+    named = [one for one in set(excluded) - purchased if index_of.get(one) in rows]
+    return {"never_purchased": len(bought), "excluded": len(named)}
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A recent interaction that lies near an item; the cosine between the two."""
+
+    recent: Recent
+    cosine: float
+
+
+def neighbours(
+    stock: Stock, state: CustomerState, found: Sequence[Option], at_most: int
+) -> list[list[Neighbour]]:
+    """For each option the nearest items of the customer's recent interactions, nearest first.
+
+    Each by its newest interaction. An item is its own neighbour, with cosine 1.
+    """
+    index_of = stock.sources.catalogue.index_of
+    newest: dict[int, Recent] = {}
+    for one in state.recent:
+        row = index_of.get(one.item_id)
+        if row is not None:
+            newest.setdefault(row, one)
+    if not newest or not found:
+        return [[] for _ in found]
+    recents, rows_S = list(newest.values()), list(newest)
+    rows_C = [option.candidate.item_index for option in found]
+    cosines_CS = stock.units(rows_C) @ stock.units(rows_S).T
+    cosines_CS[np.asarray(rows_C)[:, None] == np.asarray(rows_S)[None, :]] = 1.0
+    order_CS = np.argsort(-cosines_CS, axis=1, kind="stable")[:, :at_most]
+    return [
+        [Neighbour(recents[place], float(cosines[place])) for place in order]
+        for order, cosines in zip(order_CS.tolist(), cosines_CS, strict=True)
+    ]

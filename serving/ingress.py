@@ -1,0 +1,51 @@
+"""How questions reach the replicas: HAProxy in front, straight to each replica's own port.
+
+Ray reads all of this from the environment, once, when its modules are first imported, in the
+driver as in every process that it starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+HOST_VARIABLE = "NEARLINE_HOST"
+
+
+def environment(
+    host: str, folder: Path, *, metrics_port: int, stats_port: int, metrics: Path
+) -> Mapping[str, str]:
+    """Variables of Ray's processes for HAProxy and throughput mode.
+
+    `folder` is for HAProxy's configuration and sockets, `metrics` for what the replicas share
+    with Prometheus' library. Questions change nothing that a second asking would double, so a
+    replica that dies in the middle of one costs the caller nothing: another is asked.
+    """
+    return {
+        HOST_VARIABLE: host,
+        "OMP_NUM_THREADS": "1",
+        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+        "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response response-timeout 502",
+        "RAY_SERVE_HAPROXY_RETRIES": "3",
+        "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "500ms",
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": "10",
+        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(stats_port),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
+    }
+
+
+def on_one_host(template: str, host: str) -> str:
+    """HAProxy's configuration with its own pages on one address instead of all."""
+    return template.replace("bind :{{", f"bind {host}:{{{{").replace(
+        "bind *:{{", f"bind {host}:{{{{"
+    )

@@ -1,0 +1,191 @@
+"""One process that answers: everything it holds, and what it does beside answering.
+
+A composition root. Ray's deployment opens to this (`serving.app`); so can a test or a notebook.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+
+import msgspec
+
+from nearline.clock import SystemClock
+from nearline.errors import StoreUnavailable
+from nearline.log import EventLog
+from serving.answers import Answering, Held
+from serving.bundles import Bundle, Shelf
+from serving.caps import RedisCaps
+from serving.churn import Churn
+from serving.config import ServingConfig
+from serving.desired import Following, replace_file
+from serving.exposures import Exposures
+from serving.features import RedisFeatures, connect
+from serving.follow import Follower, RedisItems
+from serving.health import Health
+from serving.items import ItemTable
+from serving.metrics import MeasuredAnswers, Metrics
+from serving.policy.folder import Folder
+from serving.policy.load import shipped
+from serving.policy.model import Policy, canonical, from_canonical
+from serving.served_log import ServedLog, appending
+from serving.turns import Turns
+from serving.watch import WatchState
+
+KEPT_POLICY = "policy.json"
+_SILENT_WATCHER_US = 30_000_000
+_READY_LIMIT_S = 60.0  # Then it answers with what is there.
+
+logger = logging.getLogger(__name__)
+
+
+class Replica:
+    """Built once per process, inside its event loop; `start` before the first answer."""
+
+    def __init__(self, config: ServingConfig) -> None:
+        self._config, self._clock = config, SystemClock()
+        client = connect(config.redis_url)
+        self._features = RedisFeatures(client, config.partitions, config.features_timeout_ms)
+        self._shelf = Shelf()
+        self._follower = Follower(
+            RedisItems(connect(config.redis_url), config.partitions), config.partitions, self._ids
+        )
+        self._following = Following(config.bundles, self._shelf, self._hold, time.monotonic)
+        self._kept = config.bundles / KEPT_POLICY
+        self._policy = Folder(config.policy, kept=_kept_policy(self._kept))
+        self._keep_policy()
+        self._exposures = Exposures(EventLog(client, config.partitions).append)
+        self._served = ServedLog(appending(client), config.served_sample)
+        self.metrics = Metrics(self._exposures, self._served, self._item_lag_ms)
+        self.answers = MeasuredAnswers(
+            Answering(
+                held=Held(self._shelf, self._items, lambda: self._policy.policy),
+                features=self._features,
+                caps=RedisCaps(client, config.features_timeout_ms),
+                churn=Churn(self._features, self._shelf),
+                exposures=self._exposures,
+                served=self._served,
+                turns=Turns(config.deadline_ms),
+                clock=self._clock,
+                entropy=os.urandom,
+                deadline_ms=config.deadline_ms,
+                challenger_share=config.challenger_share,
+            ),
+            self.metrics,
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Load what there is, then follow it; returns when answers are as good as they get."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_READY_LIMIT_S):
+                await self._look()
+                await self._once("the items", self._follower.step)
+        for what, step, every_s in (
+            ("the items", self._follower.step, self._config.items_every_s),
+            ("bundles and policy", self._look, self._config.follow_every_s),
+        ):
+            self._tasks.append(asyncio.create_task(self._again(what, step, every_s)))
+        gc.collect()
+        gc.freeze()  # What is loaded now lives long: collecting it would stop answers for 0.2 s.
+
+    async def close(self) -> None:
+        """Log what was shown, then stop following."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(Exception):
+            await self._exposures.close()
+            await self._served.close()
+
+    async def health(self) -> Health:
+        """What this process has, and what the watcher last found."""
+        desired = self._following.desired
+        watched = desired.watched
+        if desired.at_us < self._config.started_us:
+            watched = WatchState()
+        elif self._clock.now_us() - desired.at_us > _SILENT_WATCHER_US and desired.at_us:
+            watched = WatchState(
+                active=watched.active, looked=True, refused="the watcher does not answer"
+            )
+        current = self._shelf.current
+        refused = "; ".join(filter(None, (watched.refused, self._following.refused)))
+        try:
+            await self._features.ping()
+            redis_answers = True
+        except StoreUnavailable:
+            redis_answers = False
+        return Health.of(
+            WatchState(
+                active=current.version if current else "",
+                looked=watched.looked,
+                registry=watched.registry,
+                refused=refused,
+                challenger=watched.challenger,
+                challenger_refused=watched.challenger_refused,
+            ),
+            redis=redis_answers,
+            exposures_waiting=self._exposures.waiting,
+            policy=self._policy.policy.version,
+            policy_refused="; ".join(map(str, self._policy.errors)),
+        )
+
+    def _items(self) -> ItemTable | None:
+        return self._follower.table if self._follower.loaded else None
+
+    def _item_lag_ms(self) -> float:
+        if not self._tasks:
+            return 0.0
+        return (asyncio.get_running_loop().time() - self._follower.looked_at_s) * 1_000
+
+    def _ids(self) -> Iterable[str]:
+        for version in self._shelf.versions:
+            bundle = self._shelf.get(version)
+            if bundle is not None and bundle.finder is not None:
+                yield from bundle.finder.catalogue.index_of
+
+    async def _hold(self, bundle: Bundle) -> None:
+        """A bundle's items are in memory before it answers, or its answers say that they lack."""
+        if bundle.finder is not None:
+            with contextlib.suppress(StoreUnavailable):
+                await self._follower.hold(bundle.finder.catalogue.index_of)
+
+    async def _look(self) -> None:
+        await self._following.step()
+        if self._policy.look():
+            self._keep_policy()
+        self.metrics.refresh()
+
+    def _keep_policy(self) -> None:
+        """So that a replica that starts while the files are broken has the last good ones too."""
+        if self._policy.errors:
+            logger.warning("the policy files have %d mistakes", len(self._policy.errors))
+            return
+        with contextlib.suppress(OSError):
+            replace_file(self._kept, canonical(self._policy.policy))
+
+    async def _again(self, what: str, step: Callable[[], Awaitable[None]], every_s: float) -> None:
+        while True:
+            await asyncio.sleep(every_s)
+            await self._once(what, step)
+
+    async def _once(self, what: str, step: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await step()
+        except StoreUnavailable as error:
+            logger.warning("%s could not be followed: %s", what, error.cause)
+        except Exception as error:  # noqa: BLE001 - following must go on; the log says why
+            logger.warning("following %s failed: %s", what, type(error).__name__)
+
+
+def _kept_policy(path: Path) -> Policy:
+    try:
+        return from_canonical(path.read_bytes())
+    except (OSError, msgspec.MsgspecError):
+        return shipped()

@@ -1,0 +1,68 @@
+"""Who may compute now: a few at a time, others in a queue that is never longer than a wait.
+
+An answer is a few milliseconds of computing in a process with one thread for it. What is
+offered beyond that waits, with no clock running on its reads yet; what would wait too long is
+refused at once, which costs next to nothing, so that those who are let in are answered in time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from nearline.errors import TransientError
+
+AT_ONCE = 2  # One computes while the other waits for its customer's row.
+_WEIGHT = 0.05  # Of the newest turn in the running mean.
+RETRY_AFTER_S = 1
+
+
+class Overloaded(TransientError):
+    """More is asked than can be answered in time; `retry_after_s` is when to ask again."""
+
+    def __init__(self, waiting: int, wait_ms: float, limit_ms: float) -> None:
+        self.waiting, self.wait_ms, self.limit_ms = waiting, wait_ms, limit_ms
+        self.retry_after_s = RETRY_AFTER_S
+        super().__init__(
+            f"{waiting} questions wait here already, so this one would wait {wait_ms:.0f} ms; "
+            f"at most {limit_ms:.0f} ms are allowed. Ask again in {RETRY_AFTER_S} s, or let more "
+            "replicas answer (NEARLINE_REPLICAS)."
+        )
+
+
+class Turns:
+    """A queue before a few places. One instance per event loop."""
+
+    def __init__(self, limit_ms: float, at_once: int = AT_ONCE) -> None:
+        self._limit_ms = limit_ms
+        self._places = asyncio.Semaphore(at_once)
+        self._waiting = 0
+        self._finished_s, self._mean_ms = 0.0, 0.0
+        self.refused = 0
+
+    @property
+    def expected_ms(self) -> float:
+        """How long the next one will wait, by the pace at which turns ended lately."""
+        return self._waiting * self._mean_ms
+
+    @asynccontextmanager
+    async def turn(self, limit_ms: float | None = None) -> AsyncIterator[None]:
+        """One's turn; raises Overloaded where it would come later than the limit."""
+        limit_ms = self._limit_ms if limit_ms is None else min(limit_ms, self._limit_ms)
+        if self.expected_ms > limit_ms:
+            self.refused += 1
+            raise Overloaded(self._waiting, self.expected_ms, limit_ms)
+        self._waiting += 1
+        came_s = time.perf_counter()
+        try:
+            async with self._places:
+                yield
+        finally:
+            self._waiting -= 1
+            now_s = time.perf_counter()
+            # In a queue the pace is what counts: the time since the turn before ended.
+            took_ms = (now_s - max(came_s, self._finished_s)) * 1_000
+            self._finished_s = now_s
+            self._mean_ms += _WEIGHT * (took_ms - self._mean_ms)
