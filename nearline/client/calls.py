@@ -203,7 +203,7 @@ class Calls:
         age_years: int | None = None,
         personalized: bool = True,
         explain: bool = False,
-        min_position: LogPosition | str = "",
+        min_position: LogPosition | str | None = None,
         max_wait_ms: int = DEFAULT_WAIT_MS,
         bundle: Chosen | None = None,
         as_of_us: int | None = None,
@@ -227,7 +227,7 @@ class Calls:
             age_years=age_years,
             personalized=personalized,
             explain=explain,
-            min_position=str(min_position),
+            min_position=str(min_position or ""),
             max_wait_ms=max_wait_ms,
         )
         return self._ask("POST", "/v1/recommend", Recommendation, timeout_s, question(query))
