@@ -22,7 +22,7 @@ import redis.asyncio
 
 from feature_repo.finishing import AS_OF, CUSTOMER, ITEM, Profile
 from feature_repo.retrieval import apply, historical, online
-from nearline.contracts.event import Event, Line, Purpose
+from nearline.contracts.event import Event, Line, Purpose, StatedFacts
 from nearline.contracts.position import LogPosition, partition_of, start_of
 from nearline.errors import PermanentError
 from nearline.feast_layout import ViewLayout
@@ -315,4 +315,5 @@ def _line(rng: random.Random) -> Line:
         quantity=rng.choice([1, 1, 2]),
         price_cents=rng.choice([None, rng.randrange(1, 50_000)]),
         category=rng.choice([None, "shoes", "灯具", "books", "garden"]),
+        facts=rng.choice([None, StatedFacts(stock=rng.randrange(3), rating_hundredths=435)]),
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 from feast import FeatureStore, FileSource
 from feast.repo_config import RepoConfig
@@ -161,15 +162,19 @@ def _states(store: FeatureStore, entities: pd.DataFrame, profile: Profile) -> It
 
 
 def _join(store: FeatureStore, asked: pd.DataFrame, profile: Profile) -> pa.Table:
-    """One point-in-time join: the stored columns of each row, in order, none missing."""
+    """One point-in-time join: the stored columns of each row, in order, no row missing.
+
+    A snapshot of an earlier version may lack columns that the view has gained since.
+    """
     view = profile.layout.view
     source = store.get_feature_view(view).batch_source
     path = Path(source.path if isinstance(source, FileSource) else view)
     if not path.is_file():
         raise NoSnapshot(path)
+    held = set(pq.read_schema(path).names)
     table: pa.Table = store.get_historical_features(
         entity_df=asked,
-        features=[f"{view}:{name}" for name in profile.layout.columns],
+        features=[f"{view}:{name}" for name in profile.layout.columns if name in held],
         full_feature_names=True,
         filter_by_created_timestamp=True,  # Without it, what was written later leaks in.
     ).to_arrow()
@@ -180,10 +185,13 @@ def _join(store: FeatureStore, asked: pd.DataFrame, profile: Profile) -> pa.Tabl
 
 
 def _parsed(table: pa.Table, profile: Profile) -> Iterator[Any]:
-    view, types = profile.layout.view, profile.layout.columns
-    columns = [_values(table.column(f"{view}__{name}"), type_) for name, type_ in types.items()]
-    for row in zip(*columns, strict=True):
-        yield profile.state_of(dict(zip(types, row, strict=True)))
+    columns = {
+        name: _values(table.column(shown), type_)
+        for name, type_ in profile.layout.columns.items()
+        if (shown := f"{profile.layout.view}__{name}") in table.column_names
+    }
+    for row in zip(*columns.values(), strict=True):
+        yield profile.state_of(dict(zip(columns, row, strict=True)))
 
 
 def _values(column: pa.ChunkedArray, type_: ColumnType) -> list[Any]:

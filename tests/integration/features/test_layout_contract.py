@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -130,6 +131,30 @@ def test_what_our_script_writes_the_feast_sdk_reads(
         # Feast shows an empty list as None; both read back as nothing.
         assert (read[column] or 0 if isinstance(value, int) else read[column] or []) == value
     assert answer.proto.results[1].event_timestamps[0].ToMicroseconds() == NOON_US
+
+
+def test_the_facts_that_our_script_writes_the_feast_sdk_reads(
+    store: Any, valkey: redis.Redis
+) -> None:
+    lamp = item.fold("lamp", seeded(2, 120))
+    row = item_columns(lamp)
+    assert row["facts"]
+    commit(valkey, ITEM_VIEW, "lamp", row, NOON_US)
+    plain = item_columns(item.fold("shoe", seeded(2, 3)))
+    commit(valkey, ITEM_VIEW, "shoe", plain, NOON_US)
+    valkey.hdel(
+        ITEM_VIEW.key("shoe"), ITEM_VIEW.fields["facts"]
+    )  # As written before there were any.
+
+    answer = store.get_online_features(
+        features=[f"item_activity:{column}" for column in ITEM_VIEW.columns],
+        entity_rows=[{"item_id": name} for name in ("lamp", "shoe", "nobody")],
+    ).to_dict()
+
+    assert [answer[column][0] or [] for column in row] == [value or [] for value in row.values()]
+    assert answer["facts"][1:] == [None, None]
+    reply: Any = valkey.hmget(ITEM_VIEW.key("shoe"), ITEM_VIEW.read_fields)  # type: ignore[arg-type]
+    assert parse_item(reply) == replace(item.fold("shoe", seeded(2, 3)), facts=())
 
 
 def test_the_on_demand_views_finish_what_our_script_writes(store: Any, valkey: redis.Redis) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import yaml
 
 from nearline import offline
 from nearline.errors import PermanentError
-from nearline.feast_layout import CUSTOMER_VIEW
+from nearline.feast_layout import CUSTOMER_VIEW, ITEM_VIEW
 from nearline.settings import Settings
 from nearline.transforms import customer, item
 from nearline.transforms.buckets import DAY_US, HOUR_US
@@ -144,6 +145,23 @@ def test_the_states_come_in_the_order_of_the_rows(past: Any) -> None:
     for state, row in zip(customer_states(past, rows), rows.itertuples(), strict=True):
         own = [e for e in EVENTS if e.customer_id == row.customer_id]
         assert state == customer.fold([e for e in own if e.known_at_us <= row.as_of_us])
+
+
+def test_a_snapshot_of_before_there_were_facts_reads_as_none_stated(tmp_path: Path) -> None:
+    from feature_repo.retrieval import apply, item_states
+
+    settings = Settings(home=tmp_path, redis_port=1)
+    write(settings.history, EVENTS[:60])
+    offline.snapshot(settings.history, settings.offline)
+    rows = pd.DataFrame({"item_id": ["lamp", "shoe"], "as_of_us": [LAST_US, LAST_US]})
+    whole = list(item_states(apply(settings), rows))
+    path = offline.source_path(settings.offline, ITEM_VIEW.view)
+    pq.write_table(pq.read_table(path).drop_columns(["facts"]), path)
+
+    found = list(item_states(apply(settings), rows))
+
+    assert all(state.facts for state in whole)
+    assert found == [replace(state, facts=()) for state in whole]
 
 
 def test_feasts_own_retrieval_of_the_service_gives_the_same_numbers(past: Any) -> None:

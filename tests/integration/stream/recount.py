@@ -69,8 +69,8 @@ where i > last - {keep} group by customer_id
 _ITEM_LINES = """
 create table item_lines as
 select line.item_id as item_id, kind, occurred_at_us, line.price_cents as price_cents,
-       line.category as category
-from (select kind, occurred_at_us, unnest(lines) as line
+       line.category as category, case when name = 'item_listed' then line.facts end as facts
+from (select name, kind, occurred_at_us, unnest(lines) as line
       from shapes where kind is not null or name = 'item_listed')
 """
 
@@ -91,6 +91,20 @@ with hop as (
 newest as (select item_id, max(occurred_at_us) // {hop} as last from item_lines group by all)
 select item_id, flatten(list([i, v, c, p] order by i)) from hop join newest using (item_id)
 where i > last - {keep} group by item_id
+"""
+
+# A fact's code is its place here.
+_FACTS = ("stock", "rating_hundredths", "banned::bigint", "min_age_years", "repurchase_days")
+_ITEM_FACTS = " union all ".join(
+    f"select item_id, {code} as code, occurred_at_us as at_us, facts.{name} as value "
+    "from item_lines"
+    for code, name in enumerate(_FACTS)
+)
+_NEWEST_FACTS = f"""
+select item_id, flatten(list([code, said[1], said[2]] order by code)) from (
+  select item_id, code, max([at_us, value]) as said
+  from ({_ITEM_FACTS}) where value is not null group by all)
+group by item_id
 """
 
 Counted = dict[str, dict[str, Any]]
@@ -125,7 +139,11 @@ class Recount:
         return self._with_buckets(counted, _CUSTOMER_BUCKETS)
 
     def items(self) -> Counted:
-        return self._with_buckets(self._table(_ITEMS), _ITEM_BUCKETS)
+        counted = self._with_buckets(self._table(_ITEMS), _ITEM_BUCKETS)
+        facts = dict(self._db.execute(_NEWEST_FACTS).fetchall())
+        for item_id, row in counted.items():
+            row["facts"] = facts.get(item_id, [])
+        return counted
 
     def _table(self, query: str) -> Counted:
         cursor = self._db.execute(query)

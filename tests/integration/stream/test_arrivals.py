@@ -34,6 +34,8 @@ def test_an_item_is_recorded_when_it_is_first_known_and_not_again(valkey: redis.
     stream(valkey)
     append(valkey, [event("3", known_at_us=NOON_US + 9), event("4", items=["rug"])])
     stream(valkey)
+    append(valkey, [event("5", name=ITEM_LISTED, known_at_us=NOON_US + DAY_US)])  # Back in stock.
+    stream(valkey)
 
     assert recorded(valkey) == {"lamp": NOON_US, "rug": NOON_US}
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from nearline import offline, offline_rows
-from nearline.contracts.event import Event, Line
+from nearline.contracts.event import ITEM_LISTED, Event, Line, StatedFacts
 from nearline.feast_layout import CUSTOMER_VIEW, ITEM_VIEW, ViewLayout
 from nearline.history import day_of, table_of, write_day_file
 from nearline.transforms import customer, item
@@ -31,6 +31,7 @@ def event(
     what: Sequence[str] = ("lamp",),
     late_us: int = 0,
     consent: tuple[str, ...] = ("personalization",),
+    facts: StatedFacts | None = None,
 ) -> Event:
     return Event(
         event_id=f"e{number}",
@@ -40,7 +41,7 @@ def event(
         occurred_at_us=known_at_us - late_us,
         known_at_us=known_at_us,
         source="test",
-        lines=tuple(Line(item_id=item_id, price_cents=1_000) for item_id in what),
+        lines=tuple(Line(item_id=item_id, price_cents=1_000, facts=facts) for item_id in what),
         consent=consent,
         payload='{"never": "read"}',
     )
@@ -60,15 +61,19 @@ def seeded(seed: int, count: int) -> list[Event]:
     now_us, events = NOON_US, []
     for number in range(count):
         now_us += rng.choice([0, 1, rng.randrange(HOUR_US), rng.randrange(DAY_US)])
+        name = rng.choice(["view_item", "view_item", "add_to_cart", "purchase", "search"])
+        listed = number % 7 == 3
+        stated = StatedFacts(stock=number % 3, banned=(None, True)[number % 2])
         events.append(
             event(
                 number,
                 now_us,
-                name=rng.choice(["view_item", "view_item", "add_to_cart", "purchase", "search"]),
+                name=ITEM_LISTED if listed else name,
                 who=rng.choice(["ada", "ben", "客户"]),
                 what=rng.choices(["lamp", "shoe", "é"], k=rng.choice([1, 2])),
                 late_us=rng.choice([0, 0, rng.randrange(3 * DAY_US)]),
                 consent=rng.choice([("personalization",)] * 9 + [()]),
+                facts=stated if listed else None,
             )
         )
     return events
