@@ -20,6 +20,7 @@ from serving.policy.model import (
     Boost,
     Campaign,
     Diversity,
+    Exploration,
     FrequencyCap,
     Pin,
     RuleSettings,
@@ -157,6 +158,28 @@ def test_what_retrieval_withheld_is_counted_too() -> None:
     assert told(chosen) == {"never_purchased": (4, "")}
 
 
+def test_every_rule_that_makes_room_is_named_among_the_moves() -> None:
+    ranked = [Thing("a", facts=ItemFacts(stock=0)), *(Thing(name) for name in "bcdefg")]
+
+    chosen = plain(ranked, 3, purchased={"b": 0}, excluded={"c", "f"}, anchors={"d"})
+
+    assert shown(ranked, chosen) == ["e", "g"]
+    assert chosen.moves == (
+        (
+            Move("out_of_stock", 5, 4),
+            Move("never_purchased", 4, 3),
+            Move("excluded", 3, 2),
+            Move("anchor", 2, 1),
+        ),
+        (
+            Move("out_of_stock", 7, 6),
+            Move("never_purchased", 6, 5),
+            Move("excluded", 5, 3),
+            Move("anchor", 3, 2),
+        ),
+    )
+
+
 def test_an_item_that_is_ranked_twice_is_shown_once() -> None:
     chosen = plain([Thing("a"), Thing("a"), Thing("b")], 3)
 
@@ -229,6 +252,23 @@ def test_the_share_of_the_seen_yields_before_that_of_a_category() -> None:
         "category_share": (1, "relaxed for 1 of 9 place"),
         "seen_share": (0, "relaxed for 3 of 9 place"),
     }
+
+
+def test_both_shares_make_room_past_a_pin() -> None:
+    # Three places: one for a category, one for what was seen. i6 is pinned to the second.
+    rules = SceneRules(campaigns=(campaign(pins=(Pin("i6", 2),)),))
+    ranked = things(*"aabcdefg")
+    situation = Situation(k=3, as_of_us=NOON_US, seen={"i2", "i3", "i4", "i0"})
+
+    chosen = choose(ranked, situation, rules)
+
+    assert chosen.places == (0, 6, 5)
+    # i1 shares its category with i0; i2 to i4 were seen, as i0 was. i5 was ranked sixth.
+    assert chosen.moves[2] == (
+        Move("pin", 6, 7),
+        Move("category_share", 7, 6),
+        Move("seen_share", 6, 3),
+    )
 
 
 def test_a_share_yields_for_no_more_places_than_needed() -> None:
@@ -409,7 +449,7 @@ def test_diversity_equals_its_definition_on_random_vectors() -> None:
 
 def test_without_personalization_nothing_of_the_customer_counts() -> None:
     ranked = things(*"abcdefghij")
-    rules = SceneRules()
+    rules = SceneRules(explore=Exploration(places=5, share=1.0))
     nobody = Situation(k=5, as_of_us=NOON_US, excluded={"i1"}, personalized=False)
     somebody = Situation(
         k=5,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from math import prod
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from nearline.transforms.item_facts import UNKNOWN_FACTS, ItemFacts
 from serving.policy.choose import choose
 from serving.policy.explore import draws_of, explored
-from serving.policy.model import Exploration, RuleSettings, SceneRules
+from serving.policy.model import Campaign, Exploration, Pin, RuleSettings, SceneRules
 from serving.policy.shares import Tally
 from serving.policy.situation import Situation
 
@@ -97,6 +98,41 @@ def test_where_nothing_else_may_stand_the_own_item_is_certain() -> None:
     rules = SceneRules(explore=Exploration(places=2, share=0.9, pool=5))
 
     assert choose(things("a", "b"), Situation(k=2, seed=b"any"), rules).propensities == (1.0, 1.0)
+
+
+def test_a_pin_is_not_explored_away() -> None:
+    day = datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 2, tzinfo=UTC)
+    campaign = Campaign("any", *day, pins=(Pin("i5", 3),))
+    rules = SceneRules(explore=Exploration(places=1, share=1.0, pool=1), campaigns=(campaign,))
+
+    chosen = choose(things(*"abcdef"), Situation(k=3, seed=b"any"), rules)
+
+    # The last place is pinned, so the one before it explores.
+    assert chosen.places == (0, 2, 5)
+
+
+def test_exploration_does_not_bring_more_of_the_seen_than_their_share() -> None:
+    rules = SceneRules(explore=Exploration(places=3, share=1.0, pool=9))
+    seen = {"i0", "i3", "i4"}
+
+    chosen = choose(things(*"abcdef"), Situation(k=3, seed=b"any", seen=seen), rules)
+
+    # i0 goes for one of i3, i4, i5; then no seen item may follow a seen one.
+    assert sum(place in (0, 3, 4) for place in chosen.places) <= 1
+    assert chosen.relaxed == frozenset()
+
+
+def test_swapped_items_are_counted_as_they_stand() -> None:
+    tally = Tally(things(*"aab"), {"i0"}, RuleSettings(category_share=0.5, seen_share=0.5), 2)
+    tally.add(0)
+    assert tally.over(1) == ("category_share",)
+
+    tally.swap(0, 2)
+
+    assert tally.over(1) == ()
+    assert tally.over(0) == ()
+    tally.add(0)
+    assert tally.excess() == {"category_share": 0, "seen_share": 0}
 
 
 def test_without_a_seed_nothing_is_left_to_chance() -> None:
