@@ -13,6 +13,15 @@ from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 pytestmark = [pytest.mark.redis, pytest.mark.slow]
+# Too many events in a batch are refused with 413, which schemathesis does not take for a no.
+TOO_LARGE_IS_NO = schemathesis.Config.from_dict(
+    {
+        "checks": {
+            check: {"expected-statuses": ["400", "401", "403", "413", "415", "422"]}
+            for check in ("negative_data_rejection", "missing_required_header")
+        }
+    }
+)
 EXAMPLES = 20  # For each operation, of what is allowed and of what is not.
 
 
@@ -21,7 +30,7 @@ def test_every_answer_is_one_that_the_document_names(
     served: Any, valkey: redis.Redis, mode: GenerationMode
 ) -> None:
     # The plugin's own parametrize does not run under pytest 9.
-    schema = schemathesis.openapi.from_url(f"{served.http}/openapi.json")
+    schema = schemathesis.openapi.from_url(f"{served.http}/openapi.json", config=TOO_LARGE_IS_NO)
     operations = [result.ok() for result in schema.get_all_operations()]
     assert {operation.path for operation in operations} >= {"/v1/track", "/v1/batch", "/healthz"}
 

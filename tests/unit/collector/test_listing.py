@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingestion.collector.grpc_door import json_of
 from ingestion.collector.letter import Call
 from ingestion.collector.limits import Limits, Refused
 from ingestion.collector.listing import stated_facts
@@ -14,6 +15,7 @@ from ingestion.collector.openapi import LISTING
 from ingestion.collector.parse import parse
 from ingestion.connectors.wire import message_of
 from nearline.contracts.event import Event, Line, StatedFacts
+from nearline.v1 import ingest_pb2
 from nearline.write_keys import WriteKey
 
 NOW_US = 1_795_000_000_000_000
@@ -60,6 +62,14 @@ def test_the_one_item_of_a_listing_may_state_its_facts_in_the_properties_themsel
 
     assert event.lines == (Line("i1", facts=StatedFacts(stock=0)),)
     assert event.payload == '{"properties":{"colour":"red"}}'
+
+
+def test_over_grpc_a_listing_states_the_same() -> None:
+    sent = ingest_pb2.SegmentEvent(type="track", event="item_listed", anonymous_id="shop")
+    sent.properties.update(LISTING)
+    sent.context.update({"consent": {"categoryPreferences": {"analytics": True}}})
+
+    assert parsed(json.loads(json_of(sent))).lines == taken(LISTING).lines
 
 
 def test_only_a_listing_states_facts() -> None:
