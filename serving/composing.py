@@ -20,7 +20,6 @@ from nearline.contracts.answer import (
 from nearline.online import CustomerReading
 from nearline.transforms import customer
 from nearline.transforms.candidates import Candidate
-from nearline.transforms.item_facts import facts_of
 from nearline.transforms.tags import tags_of
 from serving import explaining
 from serving.arrivals import FloatSD, Stock
@@ -31,6 +30,7 @@ from serving.items import ItemTable
 from serving.policy.check import violations
 from serving.policy.choose import Chosen as List
 from serving.policy.choose import choose
+from serving.policy.filters import due
 from serving.policy.model import Policy, Scene
 from serving.policy.situation import Situation
 from serving.reasons import reasons_for
@@ -45,7 +45,8 @@ class Inputs:
     """All that an answer is made of. The instant, the id and what was missing are values too.
 
     `bundle` and `stock` are None where none is loaded: `popular` answers then. `table` is None
-    where the items' states are not loaded.
+    where the items' states are not loaded. `without` names parts to do without, as if they
+    failed: those that did when an answer is made again.
     """
 
     query: RecommendQuery
@@ -59,6 +60,7 @@ class Inputs:
     response_id: str
     popular: tuple[PopularItem, ...] = ()
     missing: tuple[Degradation, ...] = ()
+    without: frozenset[Degradation] = frozenset()
     capped: bool = False
 
     @property
@@ -85,19 +87,11 @@ def compose(inputs: Inputs, late: Callable[[], bool] = lambda: False) -> Compose
     """The answer to a question. `late` says whether its time is up: then the ranker is left out."""
     query, state = inputs.query, inputs.reading.state
     table = inputs.table or ItemTable(0)
-    missing = list(inputs.missing)
+    missing, situation = list(inputs.missing), _situation(inputs)
     if inputs.table is None and inputs.bundle is not None:
         missing.append(Degradation.ITEM_FEATURES_UNAVAILABLE)
     if inputs.bundle is not None and inputs.stock is not None:
-        asked = Asked(
-            inputs.scene,
-            inputs.k,
-            inputs.as_of_us,
-            query.exclude_item_ids,
-            query.item_ids,
-            query.category,
-        )
-        found = find(inputs.stock, table, state, asked)
+        found = find(inputs.stock, table, state, _asked(inputs, table, situation))
         marks = scored(
             found.options,
             inputs.bundle.ranker,
@@ -106,6 +100,7 @@ def compose(inputs: Inputs, late: Callable[[], bool] = lambda: False) -> Compose
             inputs.as_of_us,
             {str(voter): weight for voter, weight in inputs.scene.weights.items()},
             late,
+            inputs.without,
         )
         missing += (*found.failed, *marks.failed)
     else:
@@ -114,7 +109,6 @@ def compose(inputs: Inputs, late: Callable[[], bool] = lambda: False) -> Compose
         marks = Scored(tuple(places), tuple(1.0 / (place + 1) for place in places))
         missing.append(Degradation.BUNDLE_UNAVAILABLE)
     ranked = [found.options[place] for place in marks.order]
-    situation = _situation(inputs)
     rules = inputs.policy.scene_rules[query.scene]
     chosen = choose(
         ranked,
@@ -164,6 +158,35 @@ def _situation(inputs: Inputs) -> Situation:
     )
 
 
+def _asked(inputs: Inputs, table: ItemTable, situation: Situation) -> Asked:
+    query, rules = inputs.query, inputs.policy.scene_rules[inputs.query.scene]
+    withheld: frozenset[str] = frozenset()
+    if rules.settings.never_purchased and inputs.stock is not None:
+        catalogue = inputs.stock.sources.catalogue
+        row_of, categories = catalogue.index_of, catalogue.categories
+        withheld = frozenset(
+            item_id
+            for item_id, at_us in inputs.reading.state.purchased
+            if not due(
+                inputs.as_of_us - at_us,
+                categories[row_of[item_id]] if item_id in row_of else "",
+                table.facts(item_id),
+                rules.settings,
+            )
+        )
+    return Asked(
+        scene=inputs.scene,
+        k=inputs.k,
+        as_of_us=inputs.as_of_us,
+        withheld=withheld,
+        excluded=query.exclude_item_ids,
+        pinned=tuple(rules.pinned_ids(inputs.as_of_us, situation.tags)),
+        without=inputs.without,
+        anchors=query.item_ids,
+        category=query.category,
+    )
+
+
 def _vectors_of(
     stock: Stock | None, ranked: Sequence[Option]
 ) -> Callable[[Sequence[int]], FloatSD] | None:
@@ -209,10 +232,10 @@ def _items(
 def _popular(inputs: Inputs, table: ItemTable) -> Found:
     """The popular items of the last backfill: what answers without a bundle."""
     options = tuple(
-        Option(
+        Option.of(
             Candidate(one.item_id, -1, one.category, {"popular": 1.0 / rank}, {"popular": rank}),
             one.price_cents,
-            facts_of(table.state(one.item_id).facts),
+            table.facts(one.item_id),
         )
         for rank, one in enumerate(inputs.popular, start=1)
     )

@@ -65,9 +65,7 @@ RECOMMENDATION: dict[str, Any] = {
             },
         }
     ],
-    "rules": [
-        {"rule": "never_purchased", "affected": 2, "note": "", "item_ids": ["i-4", "i-19"]}
-    ],
+    "rules": [{"rule": "never_purchased", "affected": 2, "note": "", "item_ids": ["i-4", "i-19"]}],
     "versions": _VERSIONS,
     "receipt": _RECEIPT,
     "degraded": [],

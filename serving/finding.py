@@ -18,9 +18,9 @@ from nearline.contracts.answer import Degradation
 from nearline.transforms import anchors as anchoring
 from nearline.transforms import candidates as merging
 from nearline.transforms import sources as sourcing
-from nearline.transforms.candidates import Candidate, Proposal
+from nearline.transforms.candidates import Candidate, Catalogue, Proposal
 from nearline.transforms.customer import CustomerState, Recent
-from nearline.transforms.item_facts import UNKNOWN_FACTS, ItemFacts, facts_of
+from nearline.transforms.item_facts import UNKNOWN_FACTS, ItemFacts
 from serving.arrivals import FloatSD, Stock
 from serving.finder import Finder
 from serving.items import ItemTable
@@ -29,7 +29,6 @@ from serving.policy.model import Scene
 # Axes: C candidates, S recent items, A anchors, K neighbours, D dimensions.
 IntAK = npt.NDArray[np.int64]
 
-BRINGS_BACK = frozenset({"repurchase"})  # Sources that may name what was purchased.
 _SPARE = 3  # A list needs more candidates than places: rules take some away.
 
 logger = logging.getLogger(__name__)
@@ -37,29 +36,34 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A candidate with what the rules and the answer need beside it."""
+    """A candidate with what the rules and the answer need beside it, ready to hand."""
 
+    item_id: str
+    category: str
     candidate: Candidate
     price_cents: int
     facts: ItemFacts = UNKNOWN_FACTS
 
-    @property
-    def item_id(self) -> str:
-        return self.candidate.item_id
-
-    @property
-    def category(self) -> str:
-        return self.candidate.category
+    @classmethod
+    def of(cls, candidate: Candidate, price_cents: int, facts: ItemFacts) -> Option:
+        return cls(candidate.item_id, candidate.category, candidate, price_cents, facts)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a question asks of the sources. `excluded` are the caller's item ids."""
+    """What a question asks of the sources.
+
+    `withheld` are purchased items that may not be shown again, `excluded` the caller's; `pinned`
+    are candidates whoever proposes them. `without` names parts to do without, as if they failed.
+    """
 
     scene: Scene
     k: int
     as_of_us: int
+    withheld: frozenset[str] = frozenset()
     excluded: tuple[str, ...] = ()
+    pinned: tuple[str, ...] = ()
+    without: frozenset[Degradation] = frozenset()
     anchors: tuple[str, ...] = ()
     category: str = ""
 
@@ -76,10 +80,10 @@ class Found:
 def find(stock: Stock, table: ItemTable, state: CustomerState, asked: Asked) -> Found:
     """The candidates of a bundle's items and those that came after it."""
     limits = {str(source): most for source, most in asked.scene.sources.items()}
-    excluded = merging.excluded_ids(state, asked.excluded)
+    excluded = asked.withheld.union(asked.excluded)
     catalogue = stock.sources.catalogue
     proposals, failed = _propose(stock, table, state, asked, limits)
-    found = merging.merge(proposals, catalogue, excluded, limits, again=BRINGS_BACK)
+    found = merging.merge(proposals, catalogue, excluded, limits)
     short = _SPARE * asked.k - len(found)
     for source in asked.scene.fallback:
         if short <= 0:
@@ -89,11 +93,12 @@ def find(stock: Stock, table: ItemTable, state: CustomerState, asked: Asked) -> 
         more, more_failed = _propose(stock, table, state, asked, {source: limits[source]})
         proposals |= more
         failed += more_failed
-        found = merging.merge(proposals, catalogue, excluded, limits, again=BRINGS_BACK)
+        found = merging.merge(proposals, catalogue, excluded, limits)
         short = _SPARE * asked.k - len(found)
+    found += _pinned(catalogue, asked.pinned, found)
     return Found(
         options=_options(stock, table, found),
-        dropped=_dropped(proposals, stock, state, asked.excluded),
+        dropped=_dropped(proposals, stock, asked.withheld, asked.excluded),
         failed=tuple(dict.fromkeys(failed)),
     )
 
@@ -106,10 +111,12 @@ def _propose(
     limits: Mapping[str, int],
 ) -> tuple[dict[str, list[Proposal]], list[Degradation]]:
     """Each source's list. The encoder is asked only where it knows one of the customer's items."""
-    excluded = merging.excluded_ids(state, asked.excluded)
+    excluded = asked.withheld.union(asked.excluded)
     nearest: list[Proposal] = []
     failed: list[Degradation] = []
-    if "encoder" in limits:
+    if "encoder" in limits and Degradation.ENCODER_UNAVAILABLE in asked.without:
+        failed = [Degradation.ENCODER_UNAVAILABLE]
+    elif "encoder" in limits:
         nearest, failed = _nearest(stock.finder, state, merging.depth("encoder", excluded, limits))
     proposals = sourcing.propose(stock.sources, state, nearest, excluded, asked.as_of_us, limits)
     proposals |= _anchored(stock, table, state, asked, limits, excluded)
@@ -133,14 +140,7 @@ def _anchored(
         return anchoring.similar(sources, rows_AK, cosines_AK, rows, at_most)
 
     def repurchase(at_most: int) -> list[Proposal]:
-        return anchoring.repurchase(
-            index_of,
-            state,
-            lambda one: facts_of(table.state(one).facts),
-            asked.as_of_us,
-            rows,
-            at_most,
-        )
+        return anchoring.repurchase(index_of, state, table.facts, asked.as_of_us, rows, at_most)
 
     ask: dict[str, Callable[[int], list[Proposal]]] = {
         "similar": similar,
@@ -191,36 +191,38 @@ def _searched(finder: Finder, query: FloatSD, depth: int) -> list[Proposal]:
     return merging.encoder_proposals(found[0].tolist(), scores[0].tolist())
 
 
+def _pinned(
+    catalogue: Catalogue, pinned: Sequence[str], found: Sequence[Candidate]
+) -> list[Candidate]:
+    """What a campaign puts into a list and no source proposed."""
+    there = {candidate.item_id for candidate in found}
+    return [
+        Candidate(item_id, row, catalogue.categories[row], {}, {})
+        for item_id in pinned
+        if item_id not in there and (row := catalogue.index_of.get(item_id)) is not None
+    ]
+
+
 def _options(stock: Stock, table: ItemTable, found: Sequence[Candidate]) -> tuple[Option, ...]:
     """Candidates with the newest known price, and what the shop states of them."""
-    states = table.states(candidate.item_id for candidate in found)
+    told = table.told([candidate.item_id for candidate in found])
     return tuple(
-        Option(
-            candidate,
-            state.price_cents or stock.prices_cents[candidate.item_index],
-            facts_of(state.facts),
-        )
-        for candidate, state in zip(found, states, strict=True)
+        Option.of(candidate, price_cents or stock.prices_cents[candidate.item_index], facts)
+        for candidate, (price_cents, facts) in zip(found, told, strict=True)
     )
 
 
 def _dropped(
     proposals: Mapping[str, Sequence[Proposal]],
     stock: Stock,
-    state: CustomerState,
+    withheld: AbstractSet[str],
     excluded: Sequence[str],
 ) -> dict[str, int]:
     """How many proposed items were withheld before ranks were given, by the rule that did it."""
     index_of = stock.sources.catalogue.index_of
-    rows = {
-        one.item_index
-        for source, proposed in proposals.items()
-        if source not in BRINGS_BACK
-        for one in proposed
-    }
-    purchased = {item_id for item_id, _ in state.purchased}
-    bought = [one for one in purchased if index_of.get(one) in rows]
-    named = [one for one in set(excluded) - purchased if index_of.get(one) in rows]
+    rows = {one.item_index for proposed in proposals.values() for one in proposed}
+    bought = [one for one in withheld if index_of.get(one) in rows]
+    named = [one for one in set(excluded) - withheld if index_of.get(one) in rows]
     return {"never_purchased": len(bought), "excluded": len(named)}
 
 

@@ -51,7 +51,8 @@ class ItemSource(Protocol):
 class Follower:
     """One table of one process. `wanted` names the items that it must hold, whatever happens.
 
-    Nothing here runs by itself: whoever owns the loop calls `step` again and again.
+    Nothing here runs by itself: whoever owns the loop calls `step` again and again. One call
+    works at a time, and the others wait: two that read the same page would add it twice.
     """
 
     def __init__(
@@ -59,24 +60,27 @@ class Follower:
     ) -> None:
         self._source, self._partitions, self._wanted = source, partitions, wanted
         self._rewritten = -1
+        self._one_at_a_time = asyncio.Lock()
         self.table = ItemTable(partitions)
         self.loaded = False
         self.looked_at_s = float("-inf")  # The loop's clock when the log was last read.
 
     async def step(self) -> None:
         """Load the table if that must be, then add what happened since; raises StoreUnavailable."""
-        rewritten = await self._source.rewritten()
-        if rewritten != self._rewritten:
-            self.table = await self._fresh()
-            self.loaded, self._rewritten = True, rewritten
-        await self._catch_up(self.table)
+        async with self._one_at_a_time:
+            rewritten = await self._source.rewritten()
+            if rewritten != self._rewritten:
+                self.table = await self._fresh()
+                self.loaded, self._rewritten = True, rewritten
+            await self._catch_up(self.table)
         self.looked_at_s = asyncio.get_running_loop().time()
 
     async def hold(self, item_ids: Iterable[str]) -> None:
         """Have these items in the table before this returns; raises StoreUnavailable."""
-        if self.loaded:
-            await self._load(self.table, item_ids)
-            await self._catch_up(self.table)
+        async with self._one_at_a_time:
+            if self.loaded:
+                await self._load(self.table, item_ids)
+                await self._catch_up(self.table)
 
     async def _fresh(self) -> ItemTable:
         table = ItemTable(self._partitions)

@@ -19,6 +19,7 @@ from nearline.online import ItemReading
 from nearline.transforms import item
 from nearline.transforms.buckets import DAY_US, MINUTES
 from nearline.transforms.item import ITEM_FEATURES, ItemState
+from nearline.transforms.item_facts import UNKNOWN_FACTS, ItemFacts, facts_of
 from nearline.transforms.taste import ARRIVALS_AT_MOST
 
 # Axes: C items asked about, I item features.
@@ -42,6 +43,7 @@ class ItemTable:
         self.changes = 0  # Grows whenever an arrival came, or its price or category changed.
         self._slot_of: dict[str, int] = {}
         self._states: list[ItemState] = []
+        self._told: list[tuple[int, ItemFacts]] = []  # in step: price and facts
         self._guards: dict[int, tuple[LogPosition | None, ...]] = {}
         self._first_known_us: dict[str, int] = {}
         self._values: FloatCI = np.empty((0, len(ITEM_FEATURES)))
@@ -65,6 +67,16 @@ class ItemTable:
 
     def states(self, item_ids: Iterable[str]) -> list[ItemState]:
         return [self.state(item_id) for item_id in item_ids]
+
+    def facts(self, item_id: str) -> ItemFacts:
+        """What the shop states of an item."""
+        slot = self._slot_of.get(item_id)
+        return UNKNOWN_FACTS if slot is None else self._told[slot][1]
+
+    def told(self, item_ids: Iterable[str]) -> list[tuple[int, ItemFacts]]:
+        """The newest price in cents (0 where unknown) and the facts of each item."""
+        slot_of, told = self._slot_of, self._told
+        return [told[slot_of[item_id]] if item_id in slot_of else _UNTOLD for item_id in item_ids]
 
     def rows(self, item_ids: Sequence[str], as_of_us: int) -> FloatCI:
         """`transforms.ranking.item_rows` of the items, bit for bit.
@@ -156,12 +168,17 @@ class ItemTable:
         if slot is None:
             slot = self._slot_of[item_id] = len(self._states)
             self._states.append(item.EMPTY)
+            self._told.append(_UNTOLD)
             if slot >= len(self._minutes):
                 self._grow(max(1_024, 2 * slot))
         return slot
 
     def _put(self, slot: int, state: ItemState) -> None:
-        self._states[slot] = state
+        before, self._states[slot] = self._states[slot], state
+        price_cents, facts = self._told[slot]
+        if state.price_cents != price_cents or state.facts != before.facts:
+            facts = facts if state.facts == before.facts else facts_of(state.facts)
+            self._told[slot] = (state.price_cents, facts)
         self._first_seen_us[slot] = state.first_seen_us
         self._minutes[slot] = _STALE
 
@@ -194,4 +211,5 @@ def _told(state: ItemState) -> tuple[object, ...]:
     return state.price_cents, state.category
 
 
+_UNTOLD = (0, UNKNOWN_FACTS)
 _NOBODY = np.array(list(item.finish(item.EMPTY, 0).values()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,17 +46,20 @@ def scored(
     as_of_us: int,
     weights: Mapping[str, float],
     late: Callable[[], bool],
+    without: AbstractSet[Degradation] = frozenset(),
 ) -> Scored:
     """The order by a scene's weights (`serving.policy.votes`).
 
     The ranker is asked only where they name it, and while there is time; where it does not
-    answer, the sources do.
+    answer, the sources do. `without` names parts to do without, as if they failed.
     """
     candidates = [option.candidate for option in options]
     rows_CF, scores, failed = None, None, list[Degradation]()
     if RANKER in weights and candidates:
-        if late():
+        if Degradation.DEADLINE in without or (not without and late()):
             failed = [Degradation.RANKER_UNAVAILABLE, Degradation.DEADLINE]
+        elif Degradation.RANKER_UNAVAILABLE in without:
+            failed = [Degradation.RANKER_UNAVAILABLE]
         else:
             items_CI = table.rows([one.item_id for one in candidates], as_of_us)
             rows_CF = assemble(state, candidates, items_CI, as_of_us)

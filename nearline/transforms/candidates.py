@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nearline.contracts.event import Kind
 from nearline.transforms.buckets import DAY_US
 from nearline.transforms.chains import ChainedColumn, ChainedMapping, Column
 from nearline.transforms.customer import KIND_WEIGHT, CustomerState
@@ -125,7 +124,7 @@ def revisit_proposals(
     for recent in state.recent:
         if recent.item_id in index_of:
             age_us = max(0, as_of_us - recent.at_us)
-            weight = KIND_WEIGHT[Kind(recent.kind)] * math.pow(0.5, age_us / REVISIT_HALF_LIFE_US)
+            weight = KIND_WEIGHT[recent.kind] * math.pow(0.5, age_us / REVISIT_HALF_LIFE_US)
             scores[recent.item_id] = scores.get(recent.item_id, 0.0) + weight
     ordered = sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))
     return [Proposal(index_of[item_id], score) for item_id, score in ordered]
@@ -141,24 +140,22 @@ def merge(
     catalogue: Catalogue,
     excluded: AbstractSet[str],
     limits: Mapping[str, int] = LIMITS,
-    *,
-    again: AbstractSet[str] = frozenset(),
 ) -> list[Candidate]:
     """One candidate per item, best first by `fused_score`, ties to the smaller item id.
 
     `proposals` maps a source to its list, best first. Excluded items vanish before ranks are
-    given, so a rank counts what could be shown; each source is then cut to its limit. The
-    sources in `again` alone may name what is excluded: they bring purchased items back.
+    given, so a rank counts what could be shown; each source is then cut to its limit.
     """
+    index_of = catalogue.index_of
+    withheld = {index_of[item_id] for item_id in excluded if item_id in index_of}
     scores: dict[int, dict[str, float]] = {}
     ranks: dict[int, dict[str, int]] = {}
     for source in sorted(proposals, key=_place):
         rank = 0
-        passed_over = excluded if source not in again else ()
         for proposal in proposals[source]:
             if rank == limits[source]:
                 break
-            if catalogue.item_ids[proposal.item_index] in passed_over:
+            if proposal.item_index in withheld:
                 continue
             rank += 1
             scores.setdefault(proposal.item_index, {})[source] = proposal.score
@@ -174,7 +171,7 @@ def merge(
 
 def fused_score(candidate: Candidate) -> float:
     """Reciprocal rank fusion over the sources: the order of retrieval when no ranker speaks."""
-    return math.fsum(1.0 / (_FUSION + rank) for rank in candidate.ranks.values())
+    return sum([1.0 / (_FUSION + rank) for rank in candidate.ranks.values()])
 
 
 def _place(source: str) -> tuple[int, str]:

@@ -99,9 +99,7 @@ class CovisitTable:
             if row is None:
                 continue
             age_us = max(0, as_of_us - recent.at_us)
-            strength = (
-                KIND_WEIGHT[Kind(recent.kind)] * math.pow(0.5, age_us / HALF_LIFE_US) * FADE**place
-            )
+            strength = KIND_WEIGHT[recent.kind] * math.pow(0.5, age_us / HALF_LIFE_US) * FADE**place
             for pair in SPEAKS_THROUGH[recent.kind]:
                 rows[pair].append(row)
                 strengths[pair].append(strength)

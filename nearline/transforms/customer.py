@@ -8,7 +8,7 @@ stream worker, the backfill, Feast's on-demand view, training and serving all ca
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -33,7 +33,12 @@ RECENT_LIMIT = 50  # The encoder's longest history; also what session and affini
 PURCHASED_LIMIT = 2_000  # The newest purchases win; older ones may be shown again.
 SESSION_GAP_US = 30 * MINUTE_US
 AFFINITY_HALF_LIFE_US = 7 * DAY_US
-KIND_WEIGHT = {Kind.VIEW: 1.0, Kind.CART: 3.0, Kind.PURCHASE: 5.0, Kind.FAVOURITE: 2.0}
+KIND_WEIGHT: Mapping[int, float] = {
+    Kind.VIEW: 1.0,
+    Kind.CART: 3.0,
+    Kind.PURCHASE: 5.0,
+    Kind.FAVOURITE: 2.0,
+}
 SPEND_LIMIT_CENTS = 10**12
 BUCKET_COLUMNS = 4  # views, carts, purchases, spend in cents
 WINDOWS = (LAST_1H, LAST_24H, LAST_7D, LAST_30D)
@@ -172,6 +177,13 @@ def finish(state: CustomerState, as_of_us: int) -> dict[str, float]:
     NaN marks what does not exist (the hours since a purchase that never was). Only events
     up to `as_of_us` may have been folded in; the caller chooses the state accordingly.
     """
+    return finish_with_interests(state, as_of_us)[0]
+
+
+def finish_with_interests(
+    state: CustomerState, as_of_us: int
+) -> tuple[dict[str, float], dict[str, float]]:
+    """`finish` and `category_affinity` at once: both weigh the same interactions."""
     values: dict[str, float] = {}
     for window in WINDOWS:
         rows: Rows = getattr(state, window.tier.name)
@@ -196,13 +208,14 @@ def finish(state: CustomerState, as_of_us: int) -> dict[str, float]:
     values["session_minutes"] = (
         (session[0].at_us - session[-1].at_us) / MINUTE_US if session else 0.0
     )
-    price_cents, price_spread = price_affinity(state, as_of_us)
+    weights = _decayed_weights(state, as_of_us)
+    price_cents, price_spread = _price_affinity(state, weights)
     values["price_affinity_cents"] = price_cents
     values["price_affinity_spread"] = price_spread
-    shares = category_affinity(state, as_of_us)
+    shares = _category_affinity(state, weights)
     values["categories_recent"] = float(len(shares))
     values["top_category_share"] = max(shares.values(), default=0.0)
-    return values
+    return values, shares
 
 
 def current_session(state: CustomerState, as_of_us: int) -> tuple[Recent, ...]:
@@ -231,13 +244,16 @@ def category_affinity(state: CustomerState, as_of_us: int) -> dict[str, float]:
     An interaction weighs by kind (view 1, favourite 2, cart 3, purchase 5) and halves every
     seven days. Interactions without a category are left out.
     """
-    weights: dict[str, float] = {}
-    for recent in state.recent:
+    return _category_affinity(state, _decayed_weights(state, as_of_us))
+
+
+def _category_affinity(state: CustomerState, weights: Sequence[float]) -> dict[str, float]:
+    sums: dict[str, float] = {}
+    for recent, weight in zip(state.recent, weights, strict=True):
         if recent.category:
-            weight = _decayed_weight(recent, as_of_us)
-            weights[recent.category] = weights.get(recent.category, 0.0) + weight
-    total = math.fsum(weights.values())
-    return {name: weight / total for name, weight in weights.items()} if total > 0 else {}
+            sums[recent.category] = sums.get(recent.category, 0.0) + weight
+    total = math.fsum(sums.values())
+    return {name: one / total for name, one in sums.items()} if total > 0 else {}
 
 
 def price_affinity(state: CustomerState, as_of_us: int) -> tuple[float, float]:
@@ -245,9 +261,13 @@ def price_affinity(state: CustomerState, as_of_us: int) -> tuple[float, float]:
 
     Spread is the standard deviation over the mean. Both NaN when no price is known.
     """
+    return _price_affinity(state, _decayed_weights(state, as_of_us))
+
+
+def _price_affinity(state: CustomerState, weights: Sequence[float]) -> tuple[float, float]:
     weighted = [
-        (_decayed_weight(recent, as_of_us), float(recent.price_cents))
-        for recent in state.recent
+        (weight, float(recent.price_cents))
+        for recent, weight in zip(state.recent, weights, strict=True)
         if recent.price_cents > 0
     ]
     total = math.fsum(weight for weight, _ in weighted)
@@ -258,9 +278,13 @@ def price_affinity(state: CustomerState, as_of_us: int) -> tuple[float, float]:
     return mean, math.sqrt(variance) / mean
 
 
-def _decayed_weight(recent: Recent, as_of_us: int) -> float:
-    age_us = max(0, as_of_us - recent.at_us)
-    return KIND_WEIGHT[Kind(recent.kind)] * math.pow(0.5, age_us / AFFINITY_HALF_LIFE_US)
+def _decayed_weights(state: CustomerState, as_of_us: int) -> list[float]:
+    """The weight of each recent interaction, in step with `state.recent`."""
+    return [
+        KIND_WEIGHT[recent.kind]
+        * math.pow(0.5, max(0, as_of_us - recent.at_us) / AFFINITY_HALF_LIFE_US)
+        for recent in state.recent
+    ]
 
 
 def _hours_since(instant_us: int, as_of_us: int) -> float:

@@ -66,8 +66,7 @@ def assemble(
 
     `items_CI` holds the items' own features (`item_rows`), in step with the candidates.
     """
-    customer_values = customer.finish(state, as_of_us)
-    shares = customer.category_affinity(state, as_of_us)
+    customer_values, shares = customer.finish_with_interests(state, as_of_us)
     usual_cents = customer_values["price_affinity_cents"]
     session = {recent.item_id for recent in customer.current_session(state, as_of_us)}
     seen: dict[str, list[customer.Recent]] = {}

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nearline.contracts.event import Kind
 from nearline.transforms.content import ContentTable
 from nearline.transforms.customer import AFFINITY_HALF_LIFE_US, KIND_WEIGHT, CustomerState
 
@@ -145,7 +144,7 @@ def taste_of(
         vector = contents.unit(row) if came is None else came
         if vector is not None:
             age_us = max(0, as_of_us - recent.at_us)
-            weight = KIND_WEIGHT[Kind(recent.kind)]
+            weight = KIND_WEIGHT[recent.kind]
             vectors.append(vector)
             strengths.append(weight * math.pow(0.5, age_us / AFFINITY_HALF_LIFE_US))
     if not vectors:

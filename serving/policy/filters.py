@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from nearline.transforms.buckets import DAY_US
-from nearline.transforms.item_facts import UNKNOWN_FACTS
+from nearline.transforms.item_facts import UNKNOWN_FACTS, ItemFacts
 from serving.policy import names
 from serving.policy.model import RuleSettings
 from serving.policy.situation import Placeable, Situation
@@ -21,7 +21,6 @@ def withheld_by(situation: Situation, settings: RuleSettings) -> Callable[[Place
     floor = 0 if settings.min_rating is None else round(settings.min_rating * 100)
     stock_counts = settings.out_of_stock
     purchased = situation.purchased if settings.never_purchased else {}
-    again_days = settings.repurchasable_categories
     excluded, anchors, as_of_us = situation.excluded, situation.anchors, situation.as_of_us
 
     def rule(item: Placeable) -> str:
@@ -37,15 +36,21 @@ def withheld_by(situation: Situation, settings: RuleSettings) -> Callable[[Place
                 return names.OUT_OF_STOCK
             if facts.rating_hundredths is not None and facts.rating_hundredths < floor:
                 return names.LOW_RATED
-        if item_id in purchased:
-            days = facts.repurchase_days or again_days.get(item.category)
-            if days is None or as_of_us - purchased[item_id] < days * DAY_US:
-                return names.NEVER_PURCHASED
+        if item_id in purchased and not due(
+            as_of_us - purchased[item_id], item.category, facts, settings
+        ):
+            return names.NEVER_PURCHASED
         if item_id in excluded:
             return names.EXCLUDED
         return names.ANCHOR if item_id in anchors else ""
 
     return rule
+
+
+def due(since_us: int, category: str, facts: ItemFacts, settings: RuleSettings) -> bool:
+    """Whether an item that was bought so long ago may be shown to its buyer again."""
+    days = facts.repurchase_days or settings.repurchasable_categories.get(category)
+    return days is not None and since_us >= days * DAY_US
 
 
 def sifted(

@@ -19,6 +19,7 @@ from nearline.contracts.position import LogPosition
 from nearline.online import CustomerReading
 from nearline.transforms import customer
 from nearline.transforms.customer import CUSTOMER_FEATURES
+from nearline.transforms.item_facts import UNKNOWN_FACTS
 from nearline.transforms.ranking import Candidate
 from serving import server
 from serving.exposures import Exposures
@@ -74,7 +75,8 @@ def test_words_say_the_number_in_its_unit(feature: str, value: float, en: str) -
 
 
 def test_an_item_from_the_encoder_alone_names_its_nearest() -> None:
-    option = Option(Candidate("i1", 1, "", {"encoder": 0.1}, {"encoder": 9}), 0)
+    candidate = Candidate("i1", 1, "", {"encoder": 0.1}, {"encoder": 9})
+    option = Option.of(candidate, 0, UNKNOWN_FACTS)
     recents = (customer.Recent(5, 1, name, 1, 0, "") for name in ("i1", "i7"))
     near = [Neighbour(recent, cosine) for recent, cosine in zip(recents, (1.0, 0.01), strict=True)]
 

@@ -18,6 +18,7 @@ from nearline.log import Entry
 from nearline.transforms import customer
 from nearline.transforms.candidates import Catalogue, Proposal
 from nearline.transforms.chains import Column
+from nearline.transforms.customer import CustomerState
 from serving.arrivals import Arrived, Stock, Stocks
 from serving.bundles import load
 from serving.finder import Finder
@@ -90,7 +91,7 @@ def test_a_stock_answers_as_a_rebuilt_catalogue_would(tiny: ModuleType, finder: 
             for n in range(12)
         )
         excluded = tuple(generator.sample(met, 3))
-        asked = Asked(shipped().scenes["home"], 10, tiny.NOW_US, excluded)
+        asked = Asked(shipped().scenes["home"], 10, tiny.NOW_US, withheld_of(state), excluded)
 
         answer = find(stock, ItemTable(1), state, asked)
 
@@ -98,6 +99,10 @@ def test_a_stock_answers_as_a_rebuilt_catalogue_would(tiny: ModuleType, finder: 
         assert answer == find(copied, ItemTable(1), state, asked)
         shown += sum("arrivals" in option.candidate.ranks for option in answer.options)
     assert shown > 100  # Else the comparison said less than it seems to.
+
+
+def withheld_of(state: CustomerState) -> frozenset[str]:
+    return frozenset(item_id for item_id, _ in state.purchased)
 
 
 def rebuilt(stock: Stock, came: Sequence[Arrived]) -> Stock:
@@ -118,7 +123,8 @@ def test_only_what_a_source_proposed_counts_as_withheld(tiny: ModuleType, finder
     bought = customer.fold([tiny.event(1, "ann", "purchase", [1, 9])])
     proposals = {"popular": [Proposal(1, 1.0), Proposal(2, 0.5)], "arrivals": [Proposal(60, 0.0)]}
 
-    dropped = _dropped(proposals, stock, bought, ("i1", "i2", "i8", "new", "other", "gone"))
+    excluded = ("i1", "i2", "i8", "new", "other", "gone")
+    dropped = _dropped(proposals, stock, withheld_of(bought), excluded)
 
     assert dropped == {"never_purchased": 1, "excluded": 2}  # i1; i2 and new, whose row is 60
 
