@@ -20,6 +20,7 @@ OWN_COMMANDS = {
     "up": "nearline.embedded.commands:up",
     "doctor": "nearline.doctor.commands:doctor",
     "bench": "nearline.bench.commands:bench",
+    "top": "nearline.top.commands:top",
 }
 GROUP = "nearline.commands"
 

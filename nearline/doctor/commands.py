@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import click
 
 from nearline.say import say
-
-if TYPE_CHECKING:
-    from nearline.settings import Settings
 
 
 @click.command(
@@ -28,18 +22,15 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help=say("Print JSON.", "输出 JSON。"))
 def doctor(as_json: bool) -> None:
     """Examine, tell, and end with what was found."""
-    import os
-
     from rich.console import Console
 
     from nearline import settings as settings_module
     from nearline.doctor.examine import examine
     from nearline.doctor.result import Result, failures, to_json
     from nearline.doctor.view import render
+    from nearline.embedded.running import with_running_demo
 
-    settings = settings_module.load()
-    if "NEARLINE_HOME" not in os.environ:
-        settings = _with_running_demo(settings)
+    settings = with_running_demo(settings_module.load())
     results: list[Result] = []
     out, progress = Console(), Console(stderr=True)
     # Looking at the model registry takes seconds: each line appears as soon as it is known.
@@ -53,16 +44,3 @@ def doctor(as_json: bool) -> None:
     elif not failures(results):
         out.print(say("Nothing fails.", "没有失败项。"))
     raise SystemExit(1 if failures(results) else 0)
-
-
-def _with_running_demo(settings: Settings) -> Settings:
-    """The settings of a demo's home where one is running and nothing else is."""
-    from dataclasses import replace
-
-    def runs(home: Path) -> bool:
-        return (home / "stack.json").is_file()
-
-    for name in ("demo", "demo-events"):
-        if not runs(settings.home) and runs(settings.home / name):
-            return replace(settings, home=settings.home / name)
-    return settings

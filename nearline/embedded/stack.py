@@ -16,6 +16,7 @@ import psutil
 import redis
 
 from nearline.embedded.processes import Child, environ_with, sweep, wait_until
+from nearline.embedded.running import marker_of
 from nearline.embedded.valkey import EmbeddedValkey, free_port, port_is_free
 from nearline.errors import PermanentError
 from nearline.settings import Settings
@@ -132,7 +133,7 @@ class Stack:
 
     @property
     def _marker_file(self) -> Path:
-        return _marker_of(self.settings.home)
+        return marker_of(self.settings.home)
 
 
 def clean_up_after_a_killed_run(home: Path) -> None:
@@ -141,7 +142,7 @@ def clean_up_after_a_killed_run(home: Path) -> None:
     To be called before anything in the folder is removed: it names the processes to stop.
     """
     try:
-        held = json.loads(_marker_of(home).read_text())
+        held = json.loads(marker_of(home).read_text())
     except (OSError, ValueError):
         return
     if _is_running_nearline(int(held["pid"])):
@@ -194,10 +195,6 @@ def with_free_ports(settings: Settings) -> Settings:
         distinct = len({*ports.values(), history}) == len(names) + 1
         if distinct and port_is_free(settings.host, history):
             return chosen
-
-
-def _marker_of(home: Path) -> Path:
-    return home / "stack.json"
 
 
 def _is_running_nearline(pid: int) -> bool:

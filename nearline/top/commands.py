@@ -1,0 +1,80 @@
+"""`nearline top`."""
+
+from __future__ import annotations
+
+import click
+
+from nearline.say import say
+
+
+@click.command(
+    help=say(
+        "Watch the running parts: freshness first, then answers a second and how long they took, "
+        "what was degraded, rules, events, lags, memory. Reads their metrics pages at the ports of "
+        "the settings; Ctrl-C ends it. Where the output is no terminal, one table is printed.\n\n"
+        "Examples:\n\n  nearline top\n\n  nearline top --once --every 10\n\n"
+        "  nearline top --json | jq .freshness_ms.p99",
+        "实时观察各部件：先看新鲜度，再看每秒应答数与耗时、降级、规则、事件、延迟、内存。"
+        "读取设置中各端口的指标页；按 Ctrl-C 退出。输出不是终端时只打印一张表。\n\n"
+        "示例：\n\n  nearline top\n\n  nearline top --once --every 10\n\n"
+        "  nearline top --json | jq .freshness_ms.p99",
+    )
+)
+@click.option("--once", is_flag=True, help=say("Print one table and end.", "打印一张表后退出。"))
+@click.option(
+    "--json", "as_json", is_flag=True, help=say("Print the figures as JSON.", "以 JSON 输出。")
+)
+@click.option(
+    "--every",
+    "every_s",
+    type=click.FloatRange(0.2, 3600),
+    default=2.0,
+    show_default=True,
+    help=say("Seconds between two looks.", "两次读取之间的秒数。"),
+)
+@click.option(
+    "--window",
+    "window_s",
+    type=click.FloatRange(0.2, 86_400),
+    default=30.0,
+    show_default=True,
+    help=say("Seconds that the figures cover.", "统计覆盖的秒数。"),
+)
+def top(once: bool, as_json: bool, every_s: float, window_s: float) -> None:
+    """Look, and look again."""
+    import time
+    from collections import deque
+    from contextlib import closing
+
+    import msgspec
+    from rich.console import Console
+    from rich.live import Live
+
+    from nearline import settings as settings_module
+    from nearline.embedded.running import with_running_demo
+    from nearline.embedded.shell import run_until_stopped
+    from nearline.top.figures import figures
+    from nearline.top.probe import Probe
+    from nearline.top.view import render
+
+    console = Console()
+    settings = with_running_demo(settings_module.load())
+    with run_until_stopped() as stopped, closing(Probe(settings)) as probe:
+        seen = deque([probe.snapshot()])
+        if as_json or once or not console.is_terminal:
+            time.sleep(every_s)
+            found = figures([*seen, probe.snapshot()])
+            if as_json:
+                click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+            else:
+                console.print(render(found))
+            return
+        with Live(say("looking", "读取中"), console=console, screen=True) as live:
+
+            def look() -> None:
+                seen.append(probe.snapshot())
+                while len(seen) > 2 and seen[-1].at_s - seen[1].at_s >= window_s:
+                    seen.popleft()
+                live.update(render(figures(seen)), refresh=True)
+
+            stopped.wait_while(look, every_s)
