@@ -58,11 +58,19 @@ class Turns:
         came_s = time.perf_counter()
         try:
             async with self._places:
-                yield
+                try:
+                    yield
+                finally:
+                    self._ended(came_s)
         finally:
             self._waiting -= 1
-            now_s = time.perf_counter()
-            # In a queue the pace is what counts: the time since the turn before ended.
-            took_ms = (now_s - max(came_s, self._finished_s)) * 1_000
-            self._finished_s = now_s
-            self._mean_ms += _WEIGHT * (took_ms - self._mean_ms)
+
+    def _ended(self, came_s: float) -> None:
+        """In a queue the pace is what counts: the time since the turn before ended.
+
+        Who gave up while waiting had no turn, and would make the pace look quick.
+        """
+        now_s = time.perf_counter()
+        took_ms = (now_s - max(came_s, self._finished_s)) * 1_000
+        self._finished_s = now_s
+        self._mean_ms += _WEIGHT * (took_ms - self._mean_ms)
