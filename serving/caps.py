@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -54,7 +55,7 @@ class RedisCaps:
     async def take(
         self, customer_id: str, caps: Sequence[FrequencyCap], response_id: str, now_us: int
     ) -> bool:
-        longest_s = max(1, longest_window_us(caps) // 1_000_000)
+        longest_s = math.ceil(longest_window_us(caps) / 1_000_000)
         args: list[str | int] = [now_us, response_id, longest_s]
         for cap in caps:
             args += (now_us - round(cap.window_hours * HOUR_US), cap.at_most)

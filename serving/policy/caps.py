@@ -11,11 +11,11 @@ from serving.policy.model import FrequencyCap
 def reached(caps: Iterable[FrequencyCap], sent_at_us: Sequence[int], as_of_us: int) -> bool:
     """Whether one more list would exceed a cap; `sent_at_us` are those by its channel.
 
-    A window of n hours ends at `as_of_us` and does not hold what was sent n hours before it.
+    A window of n hours does not hold what was sent n hours before `as_of_us`. What another
+    process' clock, a little ahead, has sent after it counts: a message cannot be taken back.
     """
     return any(
-        sum(0 <= as_of_us - at_us < cap.window_hours * HOUR_US for at_us in sent_at_us)
-        >= cap.at_most
+        sum(as_of_us - at_us < cap.window_hours * HOUR_US for at_us in sent_at_us) >= cap.at_most
         for cap in caps
     )
 

@@ -1,0 +1,102 @@
+"""Frequency caps counted in a real Valkey, for all replicas together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import redis
+
+from nearline import keys
+from serving.caps import RedisCaps
+from serving.features import connect
+from serving.policy.model import FrequencyCap
+from tests.capping import HOUR_US, NOW_US, TWO_A_DAY, CapsScenarios
+
+pytestmark = pytest.mark.redis
+
+
+class InValkey:
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[RedisCaps]:
+        client = connect(self._url)
+        yield RedisCaps(client, timeout_ms=5_000)
+        await client.aclose()
+
+    @asynccontextmanager
+    async def down(self) -> AsyncIterator[RedisCaps]:
+        client = connect("redis://127.0.0.1:1/0")
+        yield RedisCaps(client, timeout_ms=5_000)
+        await client.aclose()
+
+
+@pytest.fixture
+def counted(valkey: redis.Redis, valkey_server: Any) -> InValkey:
+    return InValkey(valkey_server.url)
+
+
+class TestInValkey(CapsScenarios):
+    """The whole suite."""
+
+
+def take(counted: InValkey, *caps: FrequencyCap, at_us: int = NOW_US, name: str = "1") -> bool:
+    async def told() -> bool:
+        async with counted.opened() as counts:
+            return await counts.take("ann", caps, name, at_us)
+
+    return asyncio.run(told())
+
+
+def test_a_customers_counts_go_with_the_longest_window(
+    counted: InValkey, valkey: redis.Redis
+) -> None:
+    assert take(counted, TWO_A_DAY, FrequencyCap("push", at_most=9, window_hours=48))
+
+    assert 48 * 3_600 - 60 < valkey.ttl(keys.cap("push", "ann")) <= 48 * 3_600
+
+
+def test_what_no_window_reaches_any_more_is_not_kept(
+    counted: InValkey, valkey: redis.Redis
+) -> None:
+    for number in range(5):
+        assert take(counted, TWO_A_DAY, at_us=NOW_US + number * 24 * HOUR_US, name=str(number))
+
+    assert valkey.zcard(keys.cap("push", "ann")) <= 2
+
+
+def test_a_window_of_no_whole_second_is_remembered_to_its_end(
+    counted: InValkey, valkey: redis.Redis
+) -> None:
+    seconds = FrequencyCap("push", at_most=1, window_hours=1.9 / 3_600)
+    assert take(counted, seconds)
+    assert valkey.pttl(keys.cap("push", "ann")) > 1_000
+
+    assert not take(counted, seconds, at_us=NOW_US + 1_800_000, name="2")
+
+
+def test_a_store_that_says_nothing_is_not_waited_for(
+    counted: InValkey, valkey: redis.Redis
+) -> None:
+    async def told() -> float:
+        client = connect(counted._url)
+        caps = RedisCaps(client, timeout_ms=30)
+        await caps.take("ann", [TWO_A_DAY], "1", NOW_US)
+        valkey.execute_command("CLIENT", "PAUSE", "600", "ALL")
+        started_s = time.monotonic()
+        with pytest.raises(Exception, match="TimeoutError"):
+            await caps.take("ann", [TWO_A_DAY], "2", NOW_US)
+        took_s = time.monotonic() - started_s
+        await client.aclose()
+        return took_s
+
+    took_s = asyncio.run(told())
+
+    valkey.ping()
+    assert took_s < 0.5
