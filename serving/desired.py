@@ -43,15 +43,15 @@ class Desired(msgspec.Struct, frozen=True):
         return {version: folder for version, folder in both if version and folder}
 
 
-def read(bundles: Path) -> Desired:
-    """What is desired; nothing, where nobody has written or what is there cannot be read."""
+def read(bundles: Path, otherwise: Desired = Desired()) -> Desired:
+    """What is desired; `otherwise`, where nobody has written or what is there cannot be read."""
     try:
         return msgspec.json.decode((bundles / FILE).read_bytes(), type=Desired)
     except FileNotFoundError:
-        return Desired()
+        return otherwise
     except (OSError, msgspec.MsgspecError) as error:
         logger.warning("%s cannot be read: %s", FILE, type(error).__name__)
-        return Desired()
+        return otherwise
 
 
 def write(bundles: Path, desired: Desired) -> None:
@@ -129,29 +129,32 @@ class Following:
         return "; ".join(reasons)
 
     async def step(self) -> None:
-        """Read the file, load what is missing aside, then swap one reference each."""
-        self.desired = desired = await asyncio.to_thread(read, self._bundles)
-        for version, folder in desired.folders.items():
-            await self._have(version, folder)
-        watched = desired.watched
-        if watched.active in self._shelf.versions:
-            self._shelf.activate(watched.active)
-        if watched.challenger in ("", *self._shelf.versions):
-            self._shelf.challenge(watched.challenger)
+        """Read the file, load what is missing aside, then swap one reference each.
 
-    async def _have(self, version: str, folder: str) -> None:
+        The champion first, and at once: a shelf lets go of what nobody asks for.
+        """
+        self.desired = desired = await asyncio.to_thread(read, self._bundles, self.desired)
+        champion, challenger = desired.watched.active, desired.watched.challenger
+        if await self._has(champion):
+            self._shelf.activate(champion)
+        # One that is refused is not stood in for by the one before.
+        self._shelf.challenge(challenger if await self._has(challenger) else "")
+
+    async def _has(self, version: str) -> bool:
+        """Whether a version is resident, loading it where it is not."""
         if version in self._shelf.versions:
-            return
-        rests = self._refused.get(version)
-        if rests and self._clock_s() - rests.at_s < RETRY_REFUSED_S:
-            return
+            return True
+        folder, rests = self.desired.folders.get(version), self._refused.get(version)
+        if folder is None or (rests and self._clock_s() - rests.at_s < RETRY_REFUSED_S):
+            return False
         try:
             await asyncio.to_thread(self._shelf.prepare, version, Path(folder))
         except BundleRefused as refused:
             logger.warning("bundle %s is refused: %s", version, refused.why)
             self._refused[version] = _Refusal(refused.why, self._clock_s())
-            return
+            return False
         self._refused.pop(version, None)
         bundle = self._shelf.get(version)
         if bundle is not None:
             await self._before(bundle)
+        return True
