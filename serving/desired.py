@@ -43,7 +43,10 @@ class Desired(msgspec.Struct, frozen=True):
         return {version: folder for version, folder in both if version and folder}
 
 
-def read(bundles: Path, otherwise: Desired = Desired()) -> Desired:
+NOTHING = Desired()
+
+
+def read(bundles: Path, otherwise: Desired = NOTHING) -> Desired:
     """What is desired; `otherwise`, where nobody has written or what is there cannot be read."""
     try:
         return msgspec.json.decode((bundles / FILE).read_bytes(), type=Desired)
@@ -116,7 +119,7 @@ class Following:
         self._bundles, self._shelf = bundles, shelf
         self._before, self._clock_s = before, clock_s
         self._refused: dict[str, _Refusal] = {}
-        self.desired = Desired()
+        self.desired = NOTHING
 
     @property
     def refused(self) -> str:
