@@ -63,12 +63,12 @@ def cap(channel: str, customer_id: str) -> str:
     return f"nl:cap:{channel}:{customer_id}"
 
 
-def policy(version: str) -> str:
-    """A policy (scenes, rules, campaigns) by its version, as JSON.
+def kept(what: str, digest: str) -> str:
+    """What answers were made of, by digest: a policy, a list of popular items; JSON.
 
     Kept while answers may be made again: 30 days after its last use.
     """
-    return f"nl:policy:{version}"
+    return f"nl:kept:{what}:{digest}"
 
 
 def bench(run: str, what: str) -> str:

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import msgspec
+
 from nearline.clock import Clock
 from nearline.contracts.answer import (
     Chosen,
@@ -36,6 +38,8 @@ from serving.composing import Composed, Inputs, compose
 from serving.exposures import Exposures, exposure_of
 from serving.features import Features, PopularItem
 from serving.items import ItemTable
+from serving.keeping import POPULAR, Keeper
+from serving.made import made_of
 from serving.policy.model import Policy
 from serving.receipts import ENTROPY_BYTES, receipt_of, response_id
 from serving.requests import InvalidRequest, fitting
@@ -93,12 +97,14 @@ class Answering:
         turns: Turns,
         clock: Clock,
         entropy: Callable[[int], bytes],
+        keeper: Keeper,
         deadline_ms: float,
         challenger_share: float = 0.0,
     ) -> None:
         self._held, self._features, self._caps, self._churn = held, features, caps, churn
         self._exposures, self._served, self._turns = exposures, served, turns
         self._clock, self._entropy = clock, entropy
+        self._keeper = keeper
         self._deadline_ms, self._challenger_share = deadline_ms, challenger_share
         self._stocks = Stocks()
         self._popular: tuple[PopularItem, ...] = ()  # Last seen: it outlives a Redis outage.
@@ -125,7 +131,7 @@ class Answering:
             if not arrived:
                 inputs = replace(inputs, missing=(*inputs.missing, Degradation.STALE))
             composed = compose(inputs, late=lambda: time.perf_counter() > ends_s)
-            composed = await self._capped(inputs, composed)
+            inputs, composed = await self._capped(inputs, composed)
         self._keep(inputs, composed)
         return Answered(composed.answer, inputs.role, composed.broken)
 
@@ -191,28 +197,31 @@ class Answering:
                 return [Degradation.FEATURES_UNAVAILABLE]
         return []
 
-    async def _capped(self, inputs: Inputs, composed: Composed) -> Composed:
+    async def _capped(self, inputs: Inputs, composed: Composed) -> tuple[Inputs, Composed]:
         """The answer, or the empty one where a frequency cap of its channel is reached."""
         query = inputs.query
         channel = query.channel or inputs.scene.channel
         caps = inputs.policy.scene_rules[query.scene].caps(channel)
         if not (caps and composed.answer.items and query.personalized and query.as_of_us is None):
-            return composed
+            return inputs, composed
         try:
             if await self._caps.take(query.customer_id, caps, inputs.response_id, inputs.as_of_us):
-                return composed
+                return inputs, composed
         except StoreUnavailable:
             # A message too many cannot be taken back; one too few can be sent later.
-            missing = (*inputs.missing, Degradation.CAP_UNKNOWN)
-            return compose(replace(inputs, capped=True, missing=missing))
-        return compose(replace(inputs, capped=True))
+            inputs = replace(inputs, missing=(*inputs.missing, Degradation.CAP_UNKNOWN))
+        inputs = replace(inputs, capped=True)
+        return inputs, compose(inputs)
 
     def _keep(self, inputs: Inputs, composed: Composed) -> None:
         query, answer = inputs.query, composed.answer
         if query.as_of_us is not None:
             return
-        if answer.items:
-            self._exposures.add(exposure_of(answer, query, inputs.as_of_us))
+        popular = ""
+        if inputs.bundle is None:
+            popular = self._keeper.keep(POPULAR, msgspec.json.encode(inputs.popular))
+        made = made_of(inputs, composed, popular)
+        self._exposures.add(exposure_of(answer, made, inputs.as_of_us))
         rows_CF = composed.scored.rows_CF
         # As of a stated instant the windows end there, but what was read is of now: no proof.
         if rows_CF is not None and self._served.wants(answer, inputs.reading):

@@ -1,4 +1,4 @@
-"""The command `nearline serve`."""
+"""The commands `nearline serve` and `nearline replay-answer`."""
 
 from __future__ import annotations
 
@@ -77,3 +77,54 @@ def serve() -> None:
             )
         )
         stop.wait()
+
+
+@click.command(
+    name="replay-answer",
+    help=say(
+        "Make an answer again from what was known when it was given, and compare the two byte for "
+        "byte: the log positions in its receipt, its bundle, its scene and rule files, its id.\n\n"
+        "Reads history, the log and the registry; changes nothing. Ends with 1 when the bytes "
+        "differ. Answers as of a stated instant (as_of_us) are not kept.\n\n"
+        "Example:\n\n  nearline replay-answer 01a1fb3e35f4c7a2c93d0b6f4e1a8d25",
+        "根据作答当时已知的信息重新生成一个答案，并逐字节比较：使用回执中的日志位置、模型包、场景与规则文件"
+        "以及答案编号。\n\n只读取历史、日志和模型库，不做任何修改。字节不同则退出码为 1。指定时间点"
+        "（as_of_us）的答案没有展示给任何人，因此不保留。\n\n"
+        "示例：\n\n  nearline replay-answer 01a1fb3e35f4c7a2c93d0b6f4e1a8d25",
+    ),
+)
+@click.argument("response_id")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help=say("Print the answer made again as JSON.", "以 JSON 输出重新生成的答案。"),
+)
+def replay_answer(response_id: str, as_json: bool) -> None:
+    import sys
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from nearline import settings
+    from serving.made import bytes_of
+    from serving.replaying import replay
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(say("reading what was known", "读取当时已知的信息"), total=None)
+        done = replay(
+            settings.load(),
+            response_id,
+            lambda events, of: bar.update(task, advance=events, total=of),
+        )
+    if as_json:
+        sys.stdout.write(bytes_of(done.answer).decode() + "\n")
+    if done.equal:
+        text = say(
+            f"The same, byte for byte: {len(bytes_of(done.answer))} bytes, {done.events} events.",
+            f"逐字节相同：{len(bytes_of(done.answer))} 字节，{done.events} 个事件。",
+        )
+        click.secho(text, fg="green", err=True)
+        return
+    click.secho(done.difference, fg="red", err=True)
+    raise SystemExit(1)

@@ -178,6 +178,7 @@ def _asked(inputs: Inputs, table: ItemTable, situation: Situation) -> Asked:
         scene=inputs.scene,
         k=inputs.k,
         as_of_us=inputs.as_of_us,
+        category_share=rules.settings.category_share,
         withheld=withheld,
         excluded=query.exclude_item_ids,
         pinned=tuple(rules.pinned_ids(inputs.as_of_us, situation.tags)),

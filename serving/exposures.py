@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from nearline.contracts.answer import Recommendation, RecommendQuery
-from nearline.contracts.event import EXPOSURE, Event, Line, Purpose
+from nearline.contracts.answer import Recommendation
+from nearline.contracts.event import EXPOSURE, NOTHING_SHOWN, Event, Line, Purpose
+from serving.made import FIELD, Made
 
 BACKLOG_LIMIT = 10_000
 BATCH = 200
@@ -22,8 +23,8 @@ Append = Callable[[Sequence[Event]], Awaitable[object]]
 logger = logging.getLogger(__name__)
 
 
-def exposure_of(answer: Recommendation, query: RecommendQuery, now_us: int) -> Event:
-    """The event that says which items were shown, where, and in which answer.
+def exposure_of(answer: Recommendation, made: Made, now_us: int) -> Event:
+    """The event that says which items were shown, where, in which answer and how it was made.
 
     Consent is for analytics alone: what Nearline showed must not shape what it shows next.
     """
@@ -33,14 +34,15 @@ def exposure_of(answer: Recommendation, query: RecommendQuery, now_us: int) -> E
         "rules": answer.versions.rules,
         "experiment": answer.versions.experiment,
         "degraded": answer.degraded,
-        "channel": query.channel,
+        "channel": made.query.channel,
         "propensities": [item.propensity for item in answer.items],
+        FIELD: made,
     }
     return Event(
-        event_id=f"exposure-{answer.response_id}",
+        event_id=event_id_of(answer.response_id),
         type="track",
-        name=EXPOSURE,
-        customer_id=query.customer_id,
+        name=EXPOSURE if answer.items else NOTHING_SHOWN,
+        customer_id=made.query.customer_id,
         occurred_at_us=now_us,
         known_at_us=now_us,
         source="serving",
@@ -52,6 +54,11 @@ def exposure_of(answer: Recommendation, query: RecommendQuery, now_us: int) -> E
         response_id=answer.response_id,
         payload=msgspec.json.encode(payload).decode(),
     )
+
+
+def event_id_of(response_id: str) -> str:
+    """The id of the event that says what an answer showed."""
+    return f"exposure-{response_id}"
 
 
 class Exposures:

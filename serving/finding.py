@@ -7,6 +7,7 @@ with a bundle's models, and what failed is said by name.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ class Asked:
     scene: Scene
     k: int
     as_of_us: int
+    category_share: float = 1.0
     withheld: frozenset[str] = frozenset()
     excluded: tuple[str, ...] = ()
     pinned: tuple[str, ...] = ()
@@ -84,23 +86,31 @@ def find(stock: Stock, table: ItemTable, state: CustomerState, asked: Asked) -> 
     catalogue = stock.sources.catalogue
     proposals, failed = _propose(stock, table, state, asked, limits)
     found = merging.merge(proposals, catalogue, excluded, limits)
-    short = _SPARE * asked.k - len(found)
+    short = _short(asked, found)
     for source in asked.scene.fallback:
         if short <= 0:
             break
         # What is found already may be named again, so a fallback is asked for all of it.
-        limits[source] = short + len(found)
+        limits[source] = max(short, _SPARE * asked.k) + len(found)
         more, more_failed = _propose(stock, table, state, asked, {source: limits[source]})
         proposals |= more
         failed += more_failed
         found = merging.merge(proposals, catalogue, excluded, limits)
-        short = _SPARE * asked.k - len(found)
+        short = _short(asked, found)
     found += _pinned(catalogue, asked.pinned, found)
     return Found(
         options=_options(stock, table, found),
         dropped=_dropped(proposals, stock, asked.withheld, asked.excluded),
         failed=tuple(dict.fromkeys(failed)),
     )
+
+
+def _short(asked: Asked, found: Sequence[Candidate]) -> int:
+    """How many candidates are missing: some to spare, and enough of other categories."""
+    most = max(1, int(asked.category_share * asked.k + 1e-9))
+    counts = Counter(candidate.category for candidate in found)
+    room = sum(count if not name else min(count, most) for name, count in counts.items())
+    return max(_SPARE * asked.k - len(found), asked.k - room)
 
 
 def _propose(

@@ -30,6 +30,7 @@ from serving.features import RedisFeatures, connect
 from serving.follow import Follower, RedisItems
 from serving.health import Health
 from serving.items import ItemTable
+from serving.keeping import POLICY, Keeper
 from serving.metrics import MeasuredAnswers, Metrics
 from serving.policy.folder import Folder
 from serving.policy.load import shipped
@@ -60,6 +61,8 @@ class Replica:
         self._kept = config.bundles / KEPT_POLICY
         self._policy = Folder(config.policy, kept=_kept_policy(self._kept))
         self._keep_policy()
+        self._keeper = Keeper()
+        self._client = client
         self._exposures = Exposures(EventLog(client, config.partitions).append)
         self._served = ServedLog(appending(client), config.served_sample)
         self.metrics = Metrics(self._exposures, self._served, self._item_lag_ms)
@@ -72,6 +75,7 @@ class Replica:
                 exposures=self._exposures,
                 served=self._served,
                 turns=Turns(config.deadline_ms),
+                keeper=self._keeper,
                 clock=self._clock,
                 entropy=os.urandom,
                 deadline_ms=config.deadline_ms,
@@ -90,6 +94,7 @@ class Replica:
         for what, step, every_s in (
             ("the items", self._follower.step, self._config.items_every_s),
             ("bundles and policy", self._look, self._config.follow_every_s),
+            ("what is kept", self._keep, 1.0),
         ):
             self._tasks.append(asyncio.create_task(self._again(what, step, every_s)))
         gc.collect()
@@ -169,6 +174,12 @@ class Replica:
             return
         with contextlib.suppress(OSError):
             replace_file(self._kept, canonical(self._policy.policy))
+
+    async def _keep(self) -> None:
+        """What answers are made of lies in the store as long as they may be made again."""
+        policy = self._policy.policy
+        self._keeper.keep(POLICY, canonical(policy), policy.version)
+        await self._keeper.flush(self._client)
 
     async def _again(self, what: str, step: Callable[[], Awaitable[None]], every_s: float) -> None:
         while True:

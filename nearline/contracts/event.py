@@ -54,6 +54,7 @@ KIND_OF_NAME = {
 }
 ITEM_LISTED = "item_listed"  # A shop announces or reprices items; carries no customer behaviour.
 EXPOSURE = "exposure"  # Nearline showed these items; `response_id` says in which answer.
+NOTHING_SHOWN = "nothing_shown"  # The same of an answer without items.
 
 
 class StatedFacts(msgspec.Struct, frozen=True, array_like=True):

@@ -19,6 +19,7 @@ from serving.bundles import Shelf
 from serving.caps import MemoryCaps
 from serving.churn import Churn
 from serving.exposures import Exposures
+from serving.keeping import Keeper
 from serving.memory import MemoryFeatures
 from serving.policy.load import shipped
 from serving.policy.model import Exploration, Policy
@@ -61,6 +62,7 @@ class World:
     answering: Answering
     clock: FixedClock
     served: list[bytes]
+    keeper: Keeper
     policy: list[Policy]  # The last one holds.
     items_loaded: bool = True
     log_fails: list[bool] = field(default_factory=list)
@@ -97,7 +99,7 @@ def build_world(tiny: ModuleType, shelf: Shelf) -> World:
     async def keep(batch: Sequence[bytes]) -> None:
         served.extend(batch)
 
-    exposures = Exposures(append)
+    exposures, keeper = Exposures(append), Keeper()
     numbers = iter(range(1_000_000))
     world: World
     answering = Answering(
@@ -111,6 +113,7 @@ def build_world(tiny: ModuleType, shelf: Shelf) -> World:
         served=ServedLog(keep, share=1.0),
         turns=Turns(5_000),
         clock=clock,
+        keeper=keeper,
         entropy=lambda size: next(numbers).to_bytes(size, "big"),
         deadline_ms=5_000,
     )
@@ -123,6 +126,7 @@ def build_world(tiny: ModuleType, shelf: Shelf) -> World:
         answering,
         clock,
         served,
+        keeper,
         policy,
         log_fails=log_fails,
     )

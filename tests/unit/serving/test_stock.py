@@ -91,7 +91,13 @@ def test_a_stock_answers_as_a_rebuilt_catalogue_would(tiny: ModuleType, finder: 
             for n in range(12)
         )
         excluded = tuple(generator.sample(met, 3))
-        asked = Asked(shipped().scenes["home"], 10, tiny.NOW_US, withheld_of(state), excluded)
+        asked = Asked(
+            shipped().scenes["home"],
+            10,
+            tiny.NOW_US,
+            withheld=withheld_of(state),
+            excluded=excluded,
+        )
 
         answer = find(stock, ItemTable(1), state, asked)
 
