@@ -1,0 +1,76 @@
+"""How HAProxy and Ray's processes are told to listen on one address, and to ask again."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from serving.ingress import HOST_VARIABLE, environment, on_one_host
+
+# A `bind` that names no address, or all of them.
+ANYWHERE = re.compile(r"^\s*bind\s+(?:\*|\[?::\]?|0\.0\.0\.0)?:\S*", re.MULTILINE)
+
+# In a process of its own, as Ray starts one: the hook first, then what Ray itself imports.
+AS_RAY_WOULD = """
+import sys
+{hook}
+from ray.serve._private import haproxy
+sys.stdout.write(haproxy.HAPROXY_CONFIG_TEMPLATE)
+"""
+
+
+def template(hook: str) -> str:
+    """What the installed Ray's proxy would write its configuration from."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", AS_RAY_WOULD.format(hook=hook)],
+        env={**os.environ, HOST_VARIABLE: "127.9.9.9"},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[3],
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.ray
+def test_the_installed_rays_proxy_opens_nothing_to_everybody_after_the_hook() -> None:
+    plain = template("from ray import serve")
+    assert len(ANYWHERE.findall(plain)) == 2, "Ray's template has changed: read it again"
+
+    ours = template("from serving import workers; workers.set_up()")
+
+    assert ANYWHERE.findall(ours) == []
+    assert ours == on_one_host(plain, "127.9.9.9")
+    assert ours.count("bind 127.9.9.9:{{") == 2
+    # The others name a host already: the one that Serve was given.
+    others = [
+        one for one in re.findall(r"^\s*bind\s+(\S+)", ours, re.MULTILINE) if "9.9" not in one
+    ]
+    assert others == ["{{", "{{"]
+
+
+def test_other_lines_stay_as_they_are() -> None:
+    written = "  bind :{{ a }}\n  bind *:{{ b }} proto h2\n  bind {{ host }}:{{ c }}\n  # bind: *\n"
+
+    assert on_one_host(written, "10.0.0.1") == (
+        "  bind 10.0.0.1:{{ a }}\n  bind 10.0.0.1:{{ b }} proto h2\n"
+        "  bind {{ host }}:{{ c }}\n  # bind: *\n"
+    )
+
+
+@pytest.mark.ray
+def test_ray_knows_every_variable_that_it_is_given(tmp_path: Path) -> None:
+    """It passes over a name that it does not know, and the setting with it."""
+    from importlib.util import find_spec
+
+    (ray,) = find_spec("ray").submodule_search_locations  # type: ignore[union-attr,misc]
+    known = "".join(path.read_text() for path in (Path(ray) / "serve" / "_private").glob("*.py"))
+    given = environment("127.0.0.1", tmp_path, metrics_port=1, stats_port=2, metrics=tmp_path)
+
+    assert [one for one in given if one.startswith("RAY_") and f'"{one}"' not in known] == []
