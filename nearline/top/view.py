@@ -165,7 +165,7 @@ def _gateway(figures: Figures) -> Text:
     if figures.item_lag_ms is not None:
         lag = _ms(figures.item_lag_ms)
         text.append(
-            say(f", items {lag} behind", f"，商品落后 {lag}"),
+            say(f", items as of {lag} ago", f"，商品为 {lag} 前的状态"),
             style=_BAD if figures.item_lag_ms > _STALE_MS else "",
         )
     return text
