@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nearline.say import Words, say
+from nearline.transforms.lifetime import LifetimeModel, Unfitted
 from training.config import ChurnConfig, TrainingConfig
 from training.datasets import Dataset
 from training.journal import Journal, Watch
 from training.lifetime import model as lifetime
-from training.lifetime.bg_nbd import Unfitted
-from training.lifetime.model import LifetimeModel
 from training.scores import fit
 from training.scores.questions import (
     CategoryDemand,

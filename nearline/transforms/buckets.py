@@ -48,6 +48,7 @@ MINUTES = Tier("minute_buckets", MINUTE_US, 60)
 HALF_HOURS = Tier("half_hour_buckets", 30 * MINUTE_US, 48)
 QUARTER_DAYS = Tier("quarter_day_buckets", 6 * HOUR_US, 120)
 TIERS = (MINUTES, HALF_HOURS, QUARTER_DAYS)
+PURCHASE_DAYS = Tier("purchase_days", DAY_US, 3_650)  # Only of customers: see `lifetime`.
 
 LAST_1H = Window("1h", MINUTES, 60)
 LAST_24H = Window("24h", HALF_HOURS, 48)
@@ -58,6 +59,8 @@ LAST_30D = Window("30d", QUARTER_DAYS, 120)
 def merge(left: Rows, right: Rows, tier: Tier, newest_us: int) -> Rows:
     """Add two sets of rows and drop what no window ending at `newest_us` or later can see."""
     oldest = tier.index_of(newest_us) - tier.keep_hops
+    if not right and (not left or left[0][0] > oldest):
+        return left  # Most events are no purchase.
     if len(right) == 1 and left and oldest < right[0][0] >= left[-1][0]:
         # The common case: one new event, at the end; what is too old is a prefix.
         if left[0][0] <= oldest:

@@ -144,6 +144,8 @@ CUSTOMER_COLUMNS: dict[str, str] = {
     "minute_buckets": f"Views, carts, purchases, cents by minute, one hour: {_BUCKET_ROWS}.",
     "half_hour_buckets": f"The same by half hour, one day: {_BUCKET_ROWS}.",
     "quarter_day_buckets": f"The same by six hours, 30 days: {_BUCKET_ROWS}.",
+    "purchase_days": "Orders by day, ten years: rows of day since 1970 (UTC), then the orders "
+    "on it, laid end to end.",
     "recent_at_us": f"Instants {_RECENTS}, UTC microseconds.",
     "recent_keys": f"Tie-breaking keys {_RECENTS}: 63-bit hashes of event and line.",
     "recent_item_ids": f"Items {_RECENTS}.",

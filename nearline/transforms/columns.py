@@ -35,6 +35,7 @@ def _scalars(state: type) -> dict[str, ColumnType]:
 
 CUSTOMER_COLUMNS: dict[str, ColumnType] = {
     **_scalars(CustomerState),
+    "purchase_days": "ints",
     "recent_at_us": "ints",
     "recent_keys": "ints",
     "recent_item_ids": "strs",
@@ -54,6 +55,7 @@ def customer_columns(state: CustomerState) -> Columns:
     row: Columns = {name: getattr(state, name) for name in _CUSTOMER_INTS}
     for tier in TIERS:
         row[tier.name] = flatten(getattr(state, tier.name))
+    row["purchase_days"] = flatten(state.purchase_days)
     row["recent_at_us"] = [recent.at_us for recent in state.recent]
     row["recent_keys"] = [recent.key for recent in state.recent]
     row["recent_item_ids"] = [recent.item_id for recent in state.recent]
@@ -71,6 +73,7 @@ def customer_state(row: Mapping[str, Any]) -> CustomerState:
     return CustomerState(
         **plain,
         **_buckets(row, customer.BUCKET_COLUMNS),
+        purchase_days=unflatten(_listed(row.get("purchase_days")), customer.PURCHASE_DAY_COLUMNS),
         recent=tuple(
             Recent(int(at_us), int(key), str(item_id), int(kind), int(price), str(category))
             for at_us, key, item_id, kind, price, category in zip(

@@ -23,6 +23,7 @@ from nearline.transforms.buckets import (
     LAST_30D,
     MINUTE_US,
     MINUTES,
+    PURCHASE_DAYS,
     QUARTER_DAYS,
     Rows,
     merge,
@@ -41,6 +42,7 @@ KIND_WEIGHT: Mapping[int, float] = {
 }
 SPEND_LIMIT_CENTS = 10**12
 BUCKET_COLUMNS = 4  # views, carts, purchases, spend in cents
+PURCHASE_DAY_COLUMNS = 1  # orders
 WINDOWS = (LAST_1H, LAST_24H, LAST_7D, LAST_30D)
 
 
@@ -61,7 +63,8 @@ class CustomerState:
     """All that is remembered of one customer; adding two covers both.
 
     Instants are 0 where nothing of the kind has happened. `recent` is newest first.
-    `purchased` maps each purchased item to its latest purchase.
+    `purchased` maps each purchased item to its latest purchase, `purchase_days` each day (UTC,
+    since 1970) with a purchase to its orders.
     """
 
     first_seen_us: int = 0
@@ -77,6 +80,7 @@ class CustomerState:
     minute_buckets: Rows = ()
     half_hour_buckets: Rows = ()
     quarter_day_buckets: Rows = ()
+    purchase_days: Rows = ()
     recent: tuple[Recent, ...] = ()
     purchased: tuple[tuple[str, int], ...] = ()  # (item_id, latest purchase), sorted by id
 
@@ -100,6 +104,7 @@ class CustomerState:
             quarter_day_buckets=merge(
                 self.quarter_day_buckets, other.quarter_day_buckets, QUARTER_DAYS, newest_us
             ),
+            purchase_days=merge(self.purchase_days, other.purchase_days, PURCHASE_DAYS, newest_us),
             recent=_merge_recent(self.recent, other.recent),
             purchased=_merge_purchased(self.purchased, other.purchased),
         )
@@ -146,6 +151,7 @@ def state_of(event: Event) -> CustomerState:
         minute_buckets=((MINUTES.index_of(at_us), *counts),) if counted else (),
         half_hour_buckets=((HALF_HOURS.index_of(at_us), *counts),) if counted else (),
         quarter_day_buckets=((QUARTER_DAYS.index_of(at_us), *counts),) if counted else (),
+        purchase_days=((PURCHASE_DAYS.index_of(at_us), 1),) if purchases else (),
         recent=_merge_recent(tuple(sorted(recent, key=_recent_order)), ()),
         purchased=tuple(sorted({line.item_id: at_us for line in event.lines}.items()))
         if purchases

@@ -7,26 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from nearline.transforms.lifetime import DAYS_A_WEEK, Summary
+
 # Axes: N purchases, C customers.
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-DAYS_A_WEEK = 7.0
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """Customers by their purchases, in one unit of time counted from each one's first.
-
-    `repeats_C` counts purchases after the first, `last_C` is when the latest of them was (0
-    without one), `age_C` is how long one has been a customer.
-    """
-
-    repeats_C: Floats
-    last_C: Floats
-    age_C: Floats
-
-    def __len__(self) -> int:
-        return len(self.repeats_C)
 
 
 @dataclass(frozen=True, slots=True)

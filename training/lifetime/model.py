@@ -7,7 +7,7 @@ foretells the purchases of the newer one. What is kept is learnt from the whole.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from math import isfinite
 
 import numpy as np
@@ -16,60 +16,23 @@ import numpy.typing as npt
 from nearline.contracts.event import Kind
 from nearline.say import Words
 from nearline.transforms.buckets import DAY_US
+from nearline.transforms.lifetime import (
+    DAYS_A_WEEK,
+    BgNbd,
+    GammaGamma,
+    LifetimeModel,
+    Unfitted,
+)
 from training.config import LifetimeConfig
 from training.datasets import Dataset
 from training.lifetime import bg_nbd, gamma_gamma
-from training.lifetime.bg_nbd import BgNbd, Unfitted
-from training.lifetime.gamma_gamma import GammaGamma
-from training.lifetime.history import (
-    DAYS_A_WEEK,
-    Buyers,
-    Summary,
-    bought_between,
-    buyers_by,
-)
+from training.lifetime.history import Buyers, bought_between, buyers_by
 from training.states import States
 
 # Axes: C customers, N purchases.
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-WEEKS_A_YEAR = 365.25 / DAYS_A_WEEK
 _AT_ONCE = 1_000  # states in memory
-
-
-@dataclass(frozen=True, slots=True)
-class LifetimeModel:
-    """Both models, in weeks and cents; `money` is None where spending could not be learnt."""
-
-    purchases: BgNbd
-    money: GammaGamma | None
-
-    def value_cents(
-        self, seen: Summary, mean_cents_C: Floats, weeks: int, yearly_discount: float
-    ) -> Floats:
-        """(C,): what each will spend within so many weeks, in cents of today.
-
-        The purchases foreseen for each week, discounted to now from its end, times the value of
-        a purchase. `mean_cents_C` is each one's mean spend a purchase so far. Raises Unfitted
-        without `money`.
-        """
-        if self.money is None:
-            raise Unfitted(
-                Words("what customers spend could not be learnt", "未能学到顾客的消费金额")
-            )
-        by_week = np.diff(
-            [self.purchases.conditional(seen, float(week)) for week in range(1, weeks + 1)],
-            axis=0,
-            prepend=np.zeros((1, len(seen))),
-        )
-        worth = (1.0 + yearly_discount) ** (-np.arange(1, weeks + 1) / WEEKS_A_YEAR)
-        each_C = self.money.conditional(seen.repeats_C + 1.0, mean_cents_C)
-        return np.asarray((worth @ by_week) * each_C, np.float64)
-
-    def parameters(self) -> dict[str, dict[str, float]]:
-        """As a bundle keeps them: weeks and cents."""
-        kept = {"bg_nbd": asdict(self.purchases)}
-        return kept | ({"gamma_gamma": asdict(self.money)} if self.money is not None else {})
 
 
 def learn(

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nearline.say import say
+from nearline.transforms.lifetime import BgNbd, Summary
 from training.config import ChurnConfig
 from training.lifetime import bg_nbd, gamma_gamma
-from training.lifetime.bg_nbd import BgNbd
-from training.lifetime.history import Buyers, Summary, bought_between, buyers_by
+from training.lifetime.history import Buyers, bought_between, buyers_by
 from training.reproduce.comparison import Check, Comparison, Gate, Origin, Place, Row, Watch
 from training.reproduce.simple import asserted
 from training.scores import figures, learner

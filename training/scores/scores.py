@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from training.lifetime.model import LifetimeModel
+from nearline.transforms.lifetime import LifetimeModel
 from training.scores.fit import ScoreModel
 
 

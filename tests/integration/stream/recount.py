@@ -66,6 +66,13 @@ from hop join newest using (customer_id)
 where i > last - {keep} group by customer_id
 """
 
+_PURCHASE_DAYS = """
+select customer_id, flatten(list([day, orders] order by day))
+from (select customer_id, occurred_at_us // 86400000000 as day, count(*) as orders
+      from shapes where kind = 'p' group by all)
+group by customer_id
+"""
+
 _ITEM_LINES = """
 create table item_lines as
 select line.item_id as item_id, kind, occurred_at_us, line.price_cents as price_cents,
@@ -133,9 +140,11 @@ class Recount:
     def customers(self) -> Counted:
         counted = self._table(_CUSTOMERS)
         bought = self._table(_PURCHASED)
+        days = dict(self._db.execute(_PURCHASE_DAYS).fetchall())
         for customer_id, row in counted.items():
             nothing = {"purchased_item_ids": [], "purchased_at_us": []}
             row |= bought.get(customer_id, nothing)
+            row["purchase_days"] = days.get(customer_id, [])
         return self._with_buckets(counted, _CUSTOMER_BUCKETS)
 
     def items(self) -> Counted:

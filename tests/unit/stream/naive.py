@@ -69,6 +69,9 @@ def _customer(events: list[Event]) -> Columns:
                 bucket[KINDS[event.name] - 1] += len(event.lines)
                 bucket[3] += _spend(event)
         row[tier] = _laid_out(sums, max(times) // (minutes * MINUTE_US) - keep)
+    days = [e.occurred_at_us // (1_440 * MINUTE_US) for e in events if e.name == "purchase"]
+    kept = [d for d in sorted(set(days)) if d > max(times) // (1_440 * MINUTE_US) - 3_650]
+    row["purchase_days"] = [number for day in kept for number in (day, days.count(day))]
     lines = [
         (-event.occurred_at_us, _key(f"{event.event_id}/{place}"), event, line)
         for event in events

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy.special import hyp2f1
 
-from training.lifetime.bg_nbd import BgNbd, Unfitted, fit
-from training.lifetime.history import Summary
+from nearline.transforms.lifetime import BgNbd, Summary, Unfitted
+from training.lifetime.bg_nbd import fit
 
 PUBLISHED = BgNbd(r=0.2426, alpha=4.4135, a=0.7929, b=2.4258)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.lifetime.bg_nbd import Unfitted
-from training.lifetime.gamma_gamma import GammaGamma, fit
+from nearline.transforms.lifetime import GammaGamma, Unfitted
+from training.lifetime.gamma_gamma import fit
 
 
 def test_a_customer_of_many_purchases_is_taken_at_one_s_own_word() -> None:

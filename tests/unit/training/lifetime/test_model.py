@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.lifetime.bg_nbd import BgNbd, Unfitted
-from training.lifetime.gamma_gamma import GammaGamma
+from nearline.transforms.lifetime import BgNbd, GammaGamma, LifetimeModel, Unfitted
 from training.lifetime.history import bought_between, buyers_by
-from training.lifetime.model import LifetimeModel
 
 ANN, BEN, CAT = 0, 1, 2
 BOUGHT = np.array([[ANN, 0], [ANN, 0], [ANN, 7], [ANN, 21], [BEN, 10], [BEN, 30], [CAT, 29]])
