@@ -23,7 +23,9 @@ def receipt_of(reading: CustomerReading, as_of_us: int, table: ItemTable | None 
         newest_event_at_us=seen_us,
         newest_event_age_ms=max(0, as_of_us - seen_us) / 1_000 if seen_us else None,
         features_age_ms=max(0, as_of_us - known_us) / 1_000 if known_us else None,
-        item_positions=tuple(map(str, table.positions)) if table and table.exact else (),
+        item_positions=tuple(map(str, table.positions))
+        if table is not None and table.exact  # An empty one is as exact as any.
+        else (),
     )
 
 
