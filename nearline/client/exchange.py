@@ -122,7 +122,7 @@ class _Patience:
     def __init__(self, exchange: Exchange, service: str, address: str, limit_s: float) -> None:
         self._exchange, self._service, self._address = exchange, service, address
         self._limit_s, self._started = limit_s, exchange.monotonic()
-        self._failures, self._causes = 0, dict[str, None]()
+        self._failures, self._last, self._causes = 0, False, dict[str, None]()
 
     def left_s(self) -> float:
         """Seconds for the next attempt; raises Unavailable when there are none."""
@@ -132,11 +132,16 @@ class _Patience:
         return left_s
 
     def pause(self, cause: str, asked_s: float | None) -> Sleep:
-        """The pause before the next attempt; raises Unavailable when that would come too late."""
-        exchange = self._exchange
+        """The pause before the next attempt; raises Unavailable when that would come too late.
+
+        Where chance alone would make it too late, there is one last attempt, halfway.
+        """
+        exchange, left_s = self._exchange, self._limit_s - self._waited_s()
         self._causes[cause] = None  # All of them: the last is often no more than the time.
         delay_s = exchange.backoff.delay_s(self._failures, exchange.rng.random(), asked_s)
-        if delay_s >= self._limit_s - self._waited_s():
+        if delay_s >= left_s and asked_s is None and not self._last:
+            delay_s, self._last = left_s / 2, True
+        if left_s <= 0 or delay_s >= left_s:
             raise self._over()
         self._failures += 1
         return Sleep(delay_s)

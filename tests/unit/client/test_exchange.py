@@ -96,6 +96,17 @@ def test_a_pause_that_would_end_after_the_deadline_is_not_begun() -> None:
     assert over.value.waited_s == pytest.approx(0.1)
 
 
+def test_where_chance_would_reach_beyond_the_deadline_there_is_one_last_attempt_halfway() -> None:
+    world = World(*[(0.0, Silence("ConnectError"))] * 5, draw=0.999)
+
+    with pytest.raises(Unavailable):
+        world.run(tags(2.0))
+
+    # About 0.2, 0.4 and 0.8 s; the next would be 1.6 s with 0.6 s left, so half of that.
+    assert world.slept_s == pytest.approx([0.2, 0.4, 0.8, 0.3], abs=0.01)
+    assert len(world.attempts) == 5
+
+
 def test_retry_after_is_waited_for_with_jitter_on_top() -> None:
     world = World((0.0, status(429, retry_after="1")), (0.0, Answered(200, {}, TAGS)))
 
