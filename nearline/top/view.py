@@ -23,10 +23,7 @@ def render(figures: Figures) -> RenderableType:
     return Group(
         _title(figures),
         *_freshness(figures.freshness_ms),
-        "",
-        _answers(figures),
-        "",
-        _lines(_faults(figures)),
+        *(("", _answers(figures), "", _lines(_faults(figures))) if figures.answers_ms else ()),
         "",
         _parts(figures),
     )
@@ -82,13 +79,12 @@ def _spread(spread: Spread) -> tuple[str, str, Text]:
 
 
 def _faults(figures: Figures) -> Iterator[tuple[str, Text]]:
-    """What was left out, broken or refused. Nothing to tell is told too, of what is watched."""
+    """What was left out, broken or refused; that there was nothing is told too."""
     nothing = Text(say("none", "无"), style=_GOOD)
-    if figures.freshness_ms is not None:
-        degraded = _rates(figures.degraded_per_s)
-        yield say("Degraded", "降级"), Text(degraded) if degraded else nothing
-        broken = ", ".join(f"{rule} {count:,.0f}" for rule, count in figures.violations.items())
-        yield say("Rules broken", "违反规则"), Text(broken, style=_BAD) if broken else nothing
+    degraded = _rates(figures.degraded_per_s)
+    yield say("Degraded", "降级"), Text(degraded) if degraded else nothing
+    broken = ", ".join(f"{rule} {count:,.0f}" for rule, count in figures.violations.items())
+    yield say("Rules broken", "违反规则"), Text(broken, style=_BAD) if broken else nothing
     if figures.overloaded_per_s is not None:
         refused = f"{figures.overloaded_per_s:,.1f}/s"
         told = Text(refused, style=_BAD) if figures.overloaded_per_s else nothing
