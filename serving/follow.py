@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import redis.asyncio
+from google.protobuf.message import DecodeError
 from redis.exceptions import RedisError
 
 from nearline import keys
@@ -166,11 +167,18 @@ class RedisItems:
         for item_id in item_ids:
             pipeline.hmget(ITEM_VIEW.key(item_id), self._fields)  # type: ignore[arg-type]
         replies = await self._within(pipeline.execute())
-        read = {
-            item_id: parse_item_reading(self._partitions, reply)
-            for item_id, reply in zip(item_ids, replies, strict=True)
-        }
-        return {item_id: one for item_id, one in read.items() if one.state.first_seen_us}
+        read, unreadable = dict[str, ItemReading](), 0
+        for item_id, reply in zip(item_ids, replies, strict=True):
+            try:
+                one = parse_item_reading(self._partitions, reply)
+            except (ValueError, KeyError, DecodeError):
+                unreadable += 1  # One row, damaged or of another version, must not stop them all.
+                continue
+            if one.state.first_seen_us:
+                read[item_id] = one
+        if unreadable:
+            logger.warning("the rows of %d items cannot be read: passed over", unreadable)
+        return read
 
     async def newest(self, at_most: int) -> dict[str, int]:
         found = await self._within(

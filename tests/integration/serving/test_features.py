@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,11 +12,19 @@ import redis
 import redis.asyncio
 
 from nearline import keys
-from nearline.contracts.position import partition_of
+from nearline.contracts.position import LogPosition, partition_of, start_of
 from nearline.errors import StoreUnavailable
 from nearline.feast_layout import CUSTOMER_VIEW, ITEM_VIEW, ViewLayout, encode_value
-from nearline.online import COMMIT_SCRIPT, commit_args, customer_columns, item_columns
+from nearline.online import (
+    COMMIT_SCRIPT,
+    ItemReading,
+    commit_args,
+    customer_columns,
+    item_columns,
+)
+from nearline.transforms import item
 from serving.features import PopularItem, RedisFeatures, connect
+from serving.follow import RedisItems
 from serving.memory import MemoryFeatures
 
 pytestmark = pytest.mark.redis
@@ -42,9 +51,10 @@ def test_both_stores_read_the_same(valkey: redis.Redis, valkey_server: Any, tiny
             args = commit_args(CUSTOMER_VIEW, row, reading.known_at_us, reading.position, 0)
             valkey.eval(COMMIT_SCRIPT, 1, CUSTOMER_VIEW.key(name), *args)
             position = reading.position
-        for item_id, held in zip(items, await memory.items(items), strict=True):
-            if held.state.first_seen_us:
-                args = commit_args(ITEM_VIEW, item_columns(held.state), 1, position, 0)
+        for item_id in items:
+            if item_id in memory.items:
+                state = memory.items.state(item_id)
+                args = commit_args(ITEM_VIEW, item_columns(state), 1, position, 0)
                 valkey.eval(COMMIT_SCRIPT, 1, ITEM_VIEW.key(item_id), *args)
         valkey.set(keys.FALLBACK_POPULAR, '[["i1","c",5]]')
 
@@ -52,14 +62,15 @@ def test_both_stores_read_the_same(valkey: redis.Redis, valkey_server: Any, tiny
         store = RedisFeatures(client, PARTITIONS, 5_000)
         for name in [*customers, "a stranger"]:
             assert await store.customer(name) == await memory.customer(name)
-        read, expected = await store.items(items), await memory.items(items)
-        assert [one.state for one in read] == [one.state for one in expected]
-        # Each row was written once, at the last customer's position; two items have no row.
-        for one in read:
-            written = [sequence for sequence in one.sequences if sequence is not None]
-            assert len(one.sequences) == PARTITIONS
-            assert len(written) == (1 if one.state.first_seen_us else 0)
-        assert await store.items([]) == []
+        read = await RedisItems(client, PARTITIONS).rows(items)
+        assert set(read) == {one for one in items if one in memory.items}  # Two have no row.
+        for item_id, one in read.items():
+            assert one.state == memory.items.state(item_id)
+            # Each row was written once, at the last customer's position.
+            assert one.sequences == tuple(
+                position.stream_id.encode() if partition == position.partition else None
+                for partition in range(PARTITIONS)
+            )
         assert await store.popular() == await memory.popular()
         await client.aclose()
 
@@ -75,8 +86,19 @@ def test_a_store_that_does_not_answer_is_not_waited_for() -> None:
         server = await asyncio.start_server(silent, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         client = connect(f"redis://127.0.0.1:{port}/0")
-        store = RedisFeatures(client, PARTITIONS, 30)
-        for reading in (store.customer("ann"), store.items(["i1"]), store.popular(), store.ping()):
+        store, items = RedisFeatures(client, PARTITIONS, 30), RedisItems(client, PARTITIONS, 0.03)
+        for reading in (
+            store.customer("ann"),
+            store.position("ann"),
+            store.popular(),
+            store.ping(),
+            items.rows(["i1"]),
+            items.applied(),
+            items.rewritten(),
+            items.newest(5),
+            items.first_known_us(["i1"]),
+            items.pages({0: start_of(0)}, 5),
+        ):
             with pytest.raises(StoreUnavailable):
                 await asyncio.wait_for(reading, 5)
         await client.aclose()
@@ -123,30 +145,54 @@ def test_a_store_that_is_not_there_is_told_at_once() -> None:
     asyncio.run(story())
 
 
-def test_a_row_that_cannot_be_read_is_as_good_as_none(
+def damage(valkey: redis.Redis, view: ViewLayout, name: str) -> Iterator[None]:
+    """Of another version, or damaged: in each way in which that was thought of."""
+    stamp = b"\x08\x01"
+    for damaged in (
+        {view.timestamp_field: b"\xff\xff"},
+        {view.timestamp_field: stamp, view.fields["minute_buckets"]: b"\xff secret"},
+        {view.timestamp_field: stamp, view.fields["minute_buckets"]: encode_value([7], "ints")},
+    ):
+        valkey.delete(view.key(name))
+        valkey.hset(view.key(name), mapping=damaged)
+        yield
+
+
+def test_a_customers_row_that_cannot_be_read_is_as_good_as_none(
     valkey: redis.Redis, valkey_server: Any
 ) -> None:
-    """Of another version, or damaged: the answer falls back, and no message quotes the row."""
-    for view, name in ((CUSTOMER_VIEW, "ann"), (ITEM_VIEW, "i1")):
-        stamp = b"\x08\x01"
-        for damaged in (
-            {view.timestamp_field: b"\xff\xff"},
-            {view.timestamp_field: stamp, view.fields["minute_buckets"]: b"\xff secret"},
-            {view.timestamp_field: stamp, view.fields["minute_buckets"]: encode_value([7], "ints")},
-        ):
-            key = view.key(name)
-            valkey.delete(key)
-            valkey.hset(key, mapping=damaged)
+    """The answer falls back, and no message quotes the row."""
 
-            with pytest.raises(StoreUnavailable, match="unreadable row") as raised:
-                asyncio.run(read_once(valkey_server.url, view))
-            assert "secret" not in str(raised.value)
+    async def read_once() -> None:
+        client = connect(valkey_server.url)
+        try:
+            await RedisFeatures(client, PARTITIONS, 5_000).customer("ann")
+        finally:
+            await client.aclose()
+
+    for _ in damage(valkey, CUSTOMER_VIEW, "ann"):
+        with pytest.raises(StoreUnavailable, match="unreadable row") as raised:
+            asyncio.run(read_once())
+        assert "secret" not in str(raised.value)
 
 
-async def read_once(url: str, view: ViewLayout) -> None:
-    client = connect(url)
-    store = RedisFeatures(client, PARTITIONS, 5_000)
-    try:
-        await (store.customer("ann") if view is CUSTOMER_VIEW else store.items(["i1"]))
-    finally:
-        await client.aclose()
+def test_an_items_row_that_cannot_be_read_is_passed_over_and_the_others_are_there(
+    valkey: redis.Redis, valkey_server: Any, tiny: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = item.fold("i2", [tiny.event(1, "ann", "view_item", [2])])
+    args = commit_args(ITEM_VIEW, item_columns(state), 1, LogPosition(0, 1, 1), 0)
+    valkey.eval(COMMIT_SCRIPT, 1, ITEM_VIEW.key("i2"), *args)
+
+    async def read_once() -> dict[str, ItemReading]:
+        client = connect(valkey_server.url)
+        try:
+            return await RedisItems(client, PARTITIONS).rows(["i1", "i2", "i3"])
+        finally:
+            await client.aclose()
+
+    for _ in damage(valkey, ITEM_VIEW, "i1"):
+        caplog.clear()
+        found = asyncio.run(read_once())
+        assert {name: one.state for name, one in found.items()} == {"i2": state}
+        assert "rows of 1 items cannot be read" in caplog.text
+        assert "secret" not in caplog.text
