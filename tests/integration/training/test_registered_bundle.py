@@ -25,13 +25,15 @@ from nearline.contracts.bundle import (
 from nearline.errors import PermanentError
 from nearline.transforms import customer
 from nearline.transforms.buckets import DAY_US, HOUR_US
-from nearline.transforms.candidates import encoder_input, excluded_ids, merge
+from nearline.transforms.candidates import encoder_input
 from nearline.transforms.ranking import RANKER_FEATURES
 from serving.arrivals import Stock
 from serving.bundles import load
-from serving.retrieval import RetrievalRequest, propose
+from serving.finding import find
+from serving.items import ItemTable
 from tests.integration.training.conftest import TrainedShop
 from tests.unit.training.histories import START_US, met
+from tests.unit.training.test_retrieval import asked_by
 from training import gate, promotion
 from training.retrieval import NOTHING_LATER, Retriever
 from training.tracking import Registry
@@ -310,10 +312,10 @@ def test_training_and_serving_name_the_same_candidates(fetched: Path) -> None:
     learnt_from = retriever.candidates(states, [START_US + 9] * 3)
 
     for state, expected in zip(states, learnt_from, strict=True):
-        request = RetrievalRequest("eve", (), START_US + 9)
-        proposals, failed = propose(Stock.of(finder, ()), state, request)
-        assert failed == []
-        served = merge(proposals, finder.catalogue, excluded_ids(state))
+        stock = Stock.of(finder, ())
+        found = find(stock, ItemTable(1), state, asked_by(state, START_US + 9))
+        assert found.failed == ()
+        served = [option.candidate for option in found.options]
         assert [one.item_id for one in served] == [one.item_id for one in expected]
         assert [one.ranks for one in served] == [one.ranks for one in expected]
         for one, other in zip(served, expected, strict=True):

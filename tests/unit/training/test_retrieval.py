@@ -5,20 +5,24 @@ from __future__ import annotations
 from dataclasses import replace
 
 import faiss
+import msgspec
 import numpy as np
 import pytest
 
 from nearline.contracts.event import Kind
 from nearline.transforms import customer
-from nearline.transforms.candidates import Candidate, Catalogue, excluded_ids, merge
+from nearline.transforms.candidates import Candidate, Catalogue, excluded_ids
 from nearline.transforms.content import ContentTable
 from nearline.transforms.covisits import CovisitTable
 from nearline.transforms.ranking import SOURCES
+from nearline.transforms.shelves import Shelves
 from nearline.transforms.sources import Sources
 from nearline.transforms.taste import Contents, naming_order
 from serving.arrivals import Arrived, Stock
 from serving.finder import Finder
-from serving.retrieval import RetrievalRequest, propose
+from serving.finding import Asked, find
+from serving.items import ItemTable
+from serving.policy.load import shipped
 from tests.unit.training.histories import met, two_tastes, write
 from tests.unit.training.test_label_points import history
 from training import covisits, datasets
@@ -132,6 +136,7 @@ def served(dataset: Dataset, taught: Taught, beside: CovisitTable, popular: list
             covisits=CovisitTable.from_arrays(arrays, KNOWN),
             contents=Contents.of(CONTENT, categories, prices, order),
         ),
+        shelves=Shelves.of(categories, order, popular),
         history_length=20,
     )
     came = [
@@ -167,14 +172,20 @@ def test_training_and_serving_name_the_same_candidates_from_every_source(tastes:
 
     named: set[str] = set()
     for state, expected in zip(states, learnt_from, strict=True):
-        proposals, failed = propose(stock, state, RetrievalRequest("eve", (), now_us))
-        assert failed == []
-        found = merge(proposals, stock.sources.catalogue, excluded_ids(state))
+        answer = find(stock, ItemTable(1), state, asked_by(state, now_us))
+        assert answer.failed == ()
+        found = [option.candidate for option in answer.options]
         assert [shown(one) for one in found] == [shown(one) for one in expected]
         for one, other in zip(found, expected, strict=True):
             assert one.scores == pytest.approx(other.scores, abs=1e-6)
             named |= set(one.ranks)
     assert named == set(SOURCES)  # Else the comparison said less than it seems to.
+
+
+def asked_by(state: customer.CustomerState, as_of_us: int) -> Asked:
+    """The home page's question, by its own sources alone: training fills nothing up."""
+    home = msgspec.structs.replace(shipped().scenes["home"], fallback=())
+    return Asked(home, 10, as_of_us, withheld=excluded_ids(state))
 
 
 def shown(one: Candidate) -> tuple[str, str, dict[str, int]]:
