@@ -66,11 +66,15 @@ def revive_haproxy() -> None:
     looks = api.is_running
 
     async def revives(self: Any) -> bool:
-        gone = self._proc is not None and self._proc.returncode is not None
-        if gone:
+        if await looks(self):
+            return True  # Also while a new process takes over from one that ends.
+        if self._proc is None or self._proc.returncode is None:
+            return False
+        try:
             self._proc = await self._start_and_wait_for_haproxy()
-        alive: bool = await looks(self)
-        return alive
+        except RuntimeError:
+            return False  # Whatever stands in its way, Ray then starts all of it anew.
+        return True
 
     api.is_running = revives
 
