@@ -6,19 +6,21 @@ driver as in every process that it starts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 HOST_VARIABLE = "NEARLINE_HOST"
 
 
 def environment(
-    host: str, folder: Path, *, metrics_port: int, stats_port: int, metrics: Path
+    host: str, folder: Path, *, free_port: Callable[[], int], metrics: Path
 ) -> Mapping[str, str]:
     """Variables of Ray's processes for HAProxy and throughput mode.
 
     `folder` is for HAProxy's configuration and sockets, `metrics` for what the replicas share
-    with Prometheus' library. Questions change nothing that a second asking would double, so a
+    with Prometheus' library. `free_port` is asked for each port that nobody calls by number:
+    Ray's own numbers are the same for every service, and two of one machine would share them.
+    Questions change nothing that a second asking would double, so a
     replica that dies in the middle of one costs the caller nothing: another is asked.
     """
     return {
@@ -37,8 +39,10 @@ def environment(
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
         "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(stats_port),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),

@@ -11,9 +11,10 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -32,10 +33,15 @@ _SESSION, _MARKER = "nl-ray-", "NEARLINE_RAY_SESSION"
 
 
 @contextlib.contextmanager
-def running(settings: Settings, config: ServingConfig | None = None) -> Iterator[None]:
+def running(
+    settings: Settings,
+    config: ServingConfig | None = None,
+    app: Callable[[ServingConfig], Any] | None = None,
+) -> Iterator[None]:
     """Serve on the settings' ports while the block runs; yields once answers are there.
 
-    A bundle is loaded by then if the registry has a champion. Raises PermanentError when a
+    A bundle is loaded by then if the registry has a champion. `app` makes another Serve
+    application than `serving.app.graph`; it must answer /healthz. Raises PermanentError when a
     port is taken. Leaving stops every process that was started here.
     """
     _check_ports(settings)
@@ -44,9 +50,7 @@ def running(settings: Settings, config: ServingConfig | None = None) -> Iterator
     session = Path(tempfile.mkdtemp(prefix=f"{_SESSION}{os.getpid()}-"))
     shared = session / "metrics"
     shared.mkdir()
-    ingress = environment(
-        settings.host, session, metrics_port=free_port(), stats_port=free_port(), metrics=shared
-    )
+    ingress = environment(settings.host, session, free_port=free_port, metrics=shared)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # Nothing leaves this machine unasked.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
@@ -95,7 +99,7 @@ def running(settings: Settings, config: ServingConfig | None = None) -> Iterator
         )
         chosen = replace(config or ServingConfig.of(settings), started_us=SystemClock().now_us())
         serve.run(
-            graph(chosen),
+            (app or graph)(chosen),
             name="nearline",
             logging_config=logging_config,
         )

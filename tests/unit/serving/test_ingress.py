@@ -71,6 +71,14 @@ def test_ray_knows_every_variable_that_it_is_given(tmp_path: Path) -> None:
 
     (ray,) = find_spec("ray").submodule_search_locations  # type: ignore[union-attr,misc]
     known = "".join(path.read_text() for path in (Path(ray) / "serve" / "_private").glob("*.py"))
-    given = environment("127.0.0.1", tmp_path, metrics_port=1, stats_port=2, metrics=tmp_path)
+    given = environment("127.0.0.1", tmp_path, free_port=lambda: 1, metrics=tmp_path)
 
     assert [one for one in given if one.startswith("RAY_") and f'"{one}"' not in known] == []
+
+
+def test_no_two_parts_are_given_one_port(tmp_path: Path) -> None:
+    numbers = iter(range(5_000, 6_000))
+    given = environment("::1", tmp_path, free_port=lambda: next(numbers), metrics=tmp_path)
+
+    ports = [one for name, one in given.items() if name.endswith("_PORT")]
+    assert len(ports) == len(set(ports)) == 4
