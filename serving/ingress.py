@@ -6,9 +6,15 @@ driver as in every process that it starts.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from serving.problems import problem
+
+_STARTING = json.dumps(
+    problem(503, "unavailable", "The proxy has just started; ask again in a second.")
+)
 HOST_VARIABLE = "NEARLINE_HOST"
 
 
@@ -51,8 +57,22 @@ def environment(
     }
 
 
-def on_one_host(template: str, host: str) -> str:
-    """HAProxy's configuration with its own pages on one address instead of all."""
-    return template.replace("bind :{{", f"bind {host}:{{{{").replace(
-        "bind *:{{", f"bind {host}:{{{{"
+def mended(template: str, host: str) -> str:
+    """HAProxy's configuration with its own pages on one address, and a better first answer.
+
+    While it knows no route yet, it says that asking again helps, not that a path is unknown.
+    """
+    before, fallback, after = on_one_host(template, host).partition("\nbackend default_backend\n")
+    _, item, rest = after.partition("{%-")
+    answer = (
+        "    http-request return status 503 content-type application/problem+json string "
+        f"'{_STARTING}' hdr Retry-After 1\n"
     )
+    return before + fallback + answer + item + rest
+
+
+def on_one_host(template: str, host: str) -> str:
+    """Every `bind` that names no host names this one."""
+    for anywhere in ("bind :{{", "bind *:{{"):
+        template = template.replace(anywhere, f"bind {host}:{{{{")
+    return template

@@ -14,7 +14,7 @@ import os
 import sys
 from typing import Any
 
-from serving.ingress import HOST_VARIABLE, on_one_host
+from serving.ingress import HOST_VARIABLE, mended
 
 # Serving takes models only as bundles: what belongs to training cannot even be imported.
 FORBIDDEN = ("pandas", "sklearn", "torch", "feast")
@@ -53,9 +53,7 @@ def bind_haproxy_to_host() -> None:
     from ray.serve._private import haproxy_templates
 
     patched: Any = haproxy_templates
-    for name in ("HAPROXY_CONFIG_TEMPLATE", "HAPROXY_GRPC_CONFIG_TEMPLATE"):
-        if hasattr(patched, name):
-            setattr(patched, name, on_one_host(getattr(patched, name), _host()))
+    patched.HAPROXY_CONFIG_TEMPLATE = mended(patched.HAPROXY_CONFIG_TEMPLATE, _host())
 
 
 def revive_haproxy() -> None:

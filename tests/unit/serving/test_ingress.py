@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.ingress import HOST_VARIABLE, environment, on_one_host
+from serving.ingress import HOST_VARIABLE, environment, mended, on_one_host
 
 # A `bind` that names no address, or all of them.
 ANYWHERE = re.compile(r"^\s*bind\s+(?:\*|\[?::\]?|0\.0\.0\.0)?:\S*", re.MULTILINE)
@@ -46,7 +46,8 @@ def test_the_installed_rays_proxy_opens_nothing_to_everybody_after_the_hook() ->
     ours = template("from serving import workers; workers.set_up()")
 
     assert ANYWHERE.findall(ours) == []
-    assert ours == on_one_host(plain, "127.9.9.9")
+    assert ours == mended(plain, "127.9.9.9")
+    assert "status 503" in ours.split("\nbackend default_backend\n")[1].split("\n{%-")[0]
     assert ours.count("bind 127.9.9.9:{{") == 2
     # The others name a host already: the one that Serve was given.
     others = [
