@@ -43,7 +43,7 @@ class Offer:
     response_id: str
 
 
-Ask = Callable[[str, Scene], Offer | None]
+Ask = Callable[[str, str], Offer | None]  # customer, and the item whose page it is, or ""
 
 
 @dataclass(slots=True)
@@ -82,6 +82,7 @@ class _Shopper:
     customer: int
     visit: Visit
     acts: list[Act] = field(default_factory=list)
+    page: str = ""  # Whose item's page it is; "" on the home page.
     offer: Offer | None = None
     clicked: bool = False
     left: bool = False
@@ -158,9 +159,8 @@ class Crowd:
         first = shopper.visit.looked == 0
         shopper.offer = None
         if self._rng.random() < (_ASK_SHARE if first else _ASK_LATER_SHARE):
-            scene = Scene.HOME if first else Scene.DETAIL
             tally.asked += 1
-            shopper.offer = ask(self._world.customers.ids[shopper.customer], scene)
+            shopper.offer = ask(self._world.customers.ids[shopper.customer], shopper.page)
         shown = self._rows(shopper.offer.item_ids) if shopper.offer else []
         shopper.acts = shopper.visit.look(shown)
         shopper.clicked = shopper.visit.took_offer
@@ -170,6 +170,8 @@ class Crowd:
 
     def _event(self, shopper: _Shopper, act: Act, now_us: int, tally: Tally) -> Event:
         event = event_of(self._world, shopper.customer, act, now_us, event_id="")
+        if act.kind is Kind.VIEW:
+            shopper.page = event.lines[0].item_id
         if act.kind is Kind.VIEW and shopper.clicked and shopper.offer:
             tally.clicks += 1
             event = msgspec.structs.replace(event, response_id=shopper.offer.response_id)
@@ -196,13 +198,16 @@ class Services:
         except QueueFull:
             tally.dropped += 1
 
-    def ask(self, customer_id: str, scene: Scene, tally: Tally) -> Offer | None:
+    def ask(self, customer_id: str, page: str, tally: Tally) -> Offer | None:
         """A list for a customer; None while the API does not answer."""
         if time.monotonic() < self._quiet_until:
             tally.unanswered += 1
             return None
         try:
-            answer = self._client.recommend(customer_id, scene, _LIST_ITEMS, timeout_s=1.0)
+            scene, about = (Scene.DETAIL, (page,)) if page else (Scene.HOME, ())
+            answer = self._client.recommend(
+                customer_id, scene, _LIST_ITEMS, item_ids=about, timeout_s=1.0
+            )
         except NearlineError:
             tally.unanswered += 1
             self._quiet_s = min(_QUIET_S[1], max(_QUIET_S[0], 2 * self._quiet_s))
@@ -248,8 +253,8 @@ def shop_live(
     visits = max(2, round(rate * _SHOPPERS_PER_RATE))
     started = time.monotonic()
 
-    def ask(customer_id: str, scene: Scene) -> Offer | None:
-        return services.ask(customer_id, scene, tally)
+    def ask(customer_id: str, page: str) -> Offer | None:
+        return services.ask(customer_id, page, tally)
 
     while True:
         due_s = (tally.sent + tally.dropped) / rate

@@ -10,7 +10,6 @@ from ingestion.shop import truth
 from ingestion.shop.generate import Parameters, generate
 from ingestion.shop.life import CATALOGUE
 from ingestion.shop.live import Crowd, Offer, Tally
-from nearline.contracts.answer import Scene
 from nearline.contracts.event import ITEM_LISTED, Event
 from nearline.settings import Settings
 
@@ -28,7 +27,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> truth.Truth:
 def play(known: truth.Truth, count: int, offered: list[str], seed: int = 1) -> list[Event]:
     crowd, tally = Crowd(known, seed, now_us=UNTIL_US), Tally()
 
-    def ask(customer_id: str, scene: Scene) -> Offer | None:
+    def ask(customer_id: str, page: str) -> Offer | None:
         return Offer(tuple(offered), f"r-{customer_id}") if offered else None
 
     return [
