@@ -19,12 +19,16 @@ from nearline.clock import Clock
 from nearline.contracts.answer import (
     Chosen,
     ChurnAnswer,
+    ChurnScore,
     Degradation,
     Recommendation,
     RecommendQuery,
+    ScoresAnswer,
+    ScoresQuery,
     TagsAnswer,
     Versions,
 )
+from nearline.contracts.bundle import Task
 from nearline.contracts.position import LogPosition
 from nearline.errors import StoreUnavailable
 from nearline.online import CustomerReading
@@ -33,7 +37,6 @@ from serving.arrivals import Stocks
 from serving.bundles import Shelf
 from serving.caps import Caps
 from serving.challenger import wants_challenger
-from serving.churn import Churn, ChurnRequest
 from serving.composing import Composed, Inputs, compose
 from serving.exposures import Exposures, exposure_of
 from serving.features import Features, PopularItem
@@ -43,11 +46,13 @@ from serving.made import made_of
 from serving.policy.model import Policy
 from serving.receipts import ENTROPY_BYTES, receipt_of, response_id
 from serving.requests import InvalidRequest, fitting
+from serving.score_reading import Scored, Scores
 from serving.served_log import ServedLog, record_of
 from serving.tags import tags_for
 from serving.turns import Turns
 
 _POLL_S = 0.005
+BATCH_DEADLINE_MS = 10_000.0  # Of a batch of scores that names none.
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +65,10 @@ class Answers(Protocol):
     ) -> Recommendation: ...
 
     async def churn(self, customer_id: str, as_of_us: int | None) -> ChurnAnswer: ...
+
+    async def scores(
+        self, query: ScoresQuery, deadline_ms: float | None = None
+    ) -> tuple[ScoresAnswer, ...]: ...
 
     async def tags(self, customer_id: str, as_of_us: int | None) -> TagsAnswer: ...
 
@@ -91,7 +100,7 @@ class Answering:
         held: Held,
         features: Features,
         caps: Caps,
-        churn: Churn,
+        scores: Scores,
         exposures: Exposures,
         served: ServedLog,
         turns: Turns,
@@ -101,7 +110,7 @@ class Answering:
         deadline_ms: float,
         challenger_share: float = 0.0,
     ) -> None:
-        self._held, self._features, self._caps, self._churn = held, features, caps, churn
+        self._held, self._features, self._caps, self._scores = held, features, caps, scores
         self._exposures, self._served, self._turns = exposures, served, turns
         self._clock, self._entropy = clock, entropy
         self._keeper = keeper
@@ -136,16 +145,59 @@ class Answering:
         return Answered(composed.answer, inputs.role, composed.broken)
 
     async def churn(self, customer_id: str, as_of_us: int | None = None) -> ChurnAnswer:
-        """Scores for each horizon; none for a stranger, or when something was missing."""
-        now_us = self._clock.now_us()
-        as_of_us = now_us if as_of_us is None else as_of_us
-        scored = await self._churn.score(ChurnRequest(customer_id, as_of_us))
+        """Scores for each horizon; none for a stranger, or when something was missing.
+
+        Raises Overloaded, as `recommend` does.
+        """
+        query = ScoresQuery((customer_id,), (Task.CHURN,), as_of_us=as_of_us)
+        (one,) = await self.scores(query)
+        renamed = {Degradation.SCORES_UNAVAILABLE: Degradation.CHURN_UNAVAILABLE}
         return ChurnAnswer(
-            response_id=response_id(now_us, self._entropy(ENTROPY_BYTES)),
-            scores=scored.scores,
-            versions=Versions(bundle=scored.bundle, rules=self._held.policy().version),
+            response_id=one.response_id,
+            scores=tuple(
+                ChurnScore(score.horizon_days, score.probability, score.reasons)
+                for score in one.scores
+            ),
+            versions=one.versions,
+            receipt=one.receipt,
+            degraded=tuple(
+                renamed.get(missing, missing)
+                for missing in one.degraded
+                if missing is not Degradation.LIFETIME_UNAVAILABLE
+            ),
+        )
+
+    async def scores(
+        self, query: ScoresQuery, deadline_ms: float | None = None
+    ) -> tuple[ScoresAnswer, ...]:
+        """Each customer's scores, in the order of the question.
+
+        One customer has the deadline of every answer, several have a longer one: see
+        `Scores.read`, also for Overloaded.
+        """
+        if len(query.customer_ids) > 1:
+            limit_ms = deadline_ms or BATCH_DEADLINE_MS
+        else:
+            limit_ms = min(deadline_ms or self._deadline_ms, self._deadline_ms)
+        as_of_us = self._clock.now_us() if query.as_of_us is None else query.as_of_us
+        found = await self._scores.read(query, as_of_us, limit_ms)
+        return tuple(
+            self._scores_answer(customer_id, scored, as_of_us)
+            for customer_id, scored in zip(query.customer_ids, found, strict=True)
+        )
+
+    def _scores_answer(self, customer_id: str, scored: Scored, as_of_us: int) -> ScoresAnswer:
+        bundle, told = scored.bundle, scored.foretold
+        return ScoresAnswer(
+            response_id=response_id(self._clock.now_us(), self._entropy(ENTROPY_BYTES)),
+            customer_id=customer_id,
+            scores=told.scores,
+            value=told.value,
+            calibrated_at=bundle.manifest.created_at if bundle else "",
+            calibrated_to=bundle.manifest.data_to if bundle else "",
+            versions=Versions(bundle.version if bundle else "", self._held.policy().version),
             receipt=receipt_of(scored.reading, as_of_us),
-            degraded=scored.degraded,
+            degraded=told.missing,
         )
 
     async def tags(self, customer_id: str, as_of_us: int | None = None) -> TagsAnswer:

@@ -114,6 +114,12 @@ class Gateway:
     async def Tags(self, frame: bytes, grpc_context: Any) -> Any:
         return await self._grpc.tags(frame, grpc_context)
 
+    async def Scores(self, frame: bytes, grpc_context: Any) -> Any:
+        return await self._grpc.scores(frame, grpc_context)
+
+    async def ScoresBatch(self, frame: bytes, grpc_context: Any) -> Any:
+        return await self._grpc.scores_batch(frame, grpc_context)
+
     async def Check(self, frame: bytes, grpc_context: Any) -> Any:
         return self._grpc.check(frame, grpc_context)
 

@@ -3,47 +3,20 @@
 from __future__ import annotations
 
 import gc
-import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
-
-import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from nearline.contracts import bundle as contract
-from nearline.contracts.bundle import BundleRefused, Manifest, Task
-from nearline.transforms import customer
-from nearline.transforms.buckets import DAY_US
+from nearline.contracts.bundle import BundleRefused, Manifest
 from nearline.transforms.customer import CUSTOMER_FEATURES
 from nearline.transforms.item import ITEM_FEATURES
 from nearline.transforms.ranking import RANKER_FEATURES
-from serving import finder, rankers
+from serving import finder, rankers, score_models
 from serving.finder import Finder
-from serving.rankers import Ranker, booster, scores_of
-
-
-@dataclass(frozen=True, slots=True)
-class ChurnModel:
-    """One horizon: log-odds trees and the curve that makes their output a probability."""
-
-    name: str
-    horizon_days: int
-    booster: Any  # xgboost.Booster
-    calibration_x: tuple[float, ...]  # raw probability, rising
-    calibration_y: tuple[float, ...]  # share that really left
-    active_days: int = 0  # It speaks only of customers seen within this time; 0: of everybody.
-
-    def speaks_of(self, unseen_us: int) -> bool:
-        """Whether a customer last seen so long ago is one of those it was calibrated on."""
-        return not self.active_days or unseen_us < self.active_days * DAY_US
-
-    def calibrated(self, raw: float) -> float:
-        """The calibrated probability in [0, 1]; linear between the curve's points."""
-        return float(np.clip(np.interp(raw, self.calibration_x, self.calibration_y), 0.0, 1.0))
+from serving.rankers import Ranker
+from serving.score_models import NO_SCORES, ScoreModels
 
 
 class Part(StrEnum):
@@ -51,7 +24,7 @@ class Part(StrEnum):
 
     FINDER = "finder"
     RANKER = "ranker"
-    CHURN = "churn"
+    SCORES = "scores"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +38,7 @@ class Bundle:
     manifest: Manifest
     finder: Finder | None = None
     ranker: Ranker | None = None
-    churn: tuple[ChurnModel, ...] = ()  # shortest horizon first
+    scores: ScoreModels = NO_SCORES
 
 
 def load(folder: Path, version: str, parts: Collection[Part] = tuple(Part)) -> Bundle:
@@ -163,29 +136,8 @@ def _read(folder: Path, version: str, manifest: Manifest, parts: Collection[Part
         manifest=manifest,
         finder=finder.read(folder, version, manifest) if Part.FINDER in parts else None,
         ranker=rankers.read(folder, version, manifest) if Part.RANKER in parts else None,
-        churn=_churn_models(folder, manifest) if Part.CHURN in parts else (),
+        scores=score_models.read(folder, version, manifest) if Part.SCORES in parts else NO_SCORES,
     )
-
-
-def _churn_models(folder: Path, manifest: Manifest) -> tuple[ChurnModel, ...]:
-    specs = [spec for spec in manifest.scores if spec.task is Task.CHURN]
-    if not specs:
-        return ()
-    curves = msgspec.json.decode(
-        (folder / contract.CALIBRATION).read_bytes(), type=dict[str, dict[str, list[float]]]
-    )
-    models = [
-        ChurnModel(
-            name=spec.name,
-            horizon_days=spec.horizon_days,
-            booster=booster(folder / spec.file),
-            calibration_x=tuple(curves[spec.name]["x"]),
-            calibration_y=tuple(curves[spec.name]["y"]),
-            active_days=spec.active_days,
-        )
-        for spec in specs
-    ]
-    return tuple(sorted(models, key=lambda model: model.horizon_days))
 
 
 def _smoke(bundle: Bundle) -> None:
@@ -194,14 +146,4 @@ def _smoke(bundle: Bundle) -> None:
         finder.smoke(bundle.version, bundle.finder)
     if bundle.ranker is not None:
         rankers.smoke(bundle.version, bundle.ranker)
-    features = features_row(customer.finish(customer.EMPTY, 0))
-    for model in bundle.churn:
-        if not math.isfinite(model.calibrated(float(scores_of(model.booster, features)[0]))):
-            raise BundleRefused(bundle.version, f"{model.name} scores are not finite")
-
-
-def features_row(
-    values: Mapping[str, float], names: Sequence[str] = CUSTOMER_FEATURES
-) -> npt.NDArray[np.float32]:
-    """One (1, F) row in the order of `names`."""
-    return np.asarray([[values[name] for name in names]], dtype=np.float32)
+    score_models.smoke(bundle.version, bundle.scores)

@@ -93,6 +93,46 @@ CHURN: dict[str, Any] = {
     "degraded": [],
 }
 
+SCORES_ASKED: dict[str, Any] = {
+    "customer_ids": ["c-1001", "c-1002"],
+    "tasks": ["churn", "repurchase"],
+    "reasons": False,
+}
+
+SCORES: dict[str, Any] = {
+    "response_id": "01a1fb3e35f4c7a2c93d0b6f4e1a8d27",
+    "customer_id": "c-1001",
+    "scores": [
+        {
+            "name": "category_demand_14d",
+            "task": "category_demand",
+            "horizon_days": 14,
+            "probability": 0.31,
+            "reasons": [
+                {
+                    "feature": "category_interest",
+                    "value": 0.6,
+                    "contribution": 0.9,
+                    "text_en": "60 % of recent interest is in this category",
+                    "text_zh": "近期兴趣的 60% 在此品类",
+                }
+            ],
+            "category": "shoes",
+        }
+    ],
+    "value": {
+        "horizon_days": 364,
+        "expected_purchases": 3.2,
+        "value_cents": 16_480.0,
+        "alive_probability": 0.94,
+    },
+    "calibrated_at": "2026-11-20T03:10:00Z",
+    "calibrated_to": "2026-11-20T02:59:58Z",
+    "versions": _VERSIONS,
+    "receipt": _RECEIPT,
+    "degraded": [],
+}
+
 TAGS: dict[str, Any] = {
     "tags": [{"code": "active_now", "text_en": "Active now", "text_zh": "正在浏览"}],
     "receipt": _RECEIPT,

@@ -15,6 +15,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health_pb2
 
+from nearline.contracts.answer import ScoresBatchAnswer
 from nearline.v1 import recommend_pb2 as pb
 from serving import problems, wire
 from serving.answers import Answers
@@ -22,6 +23,7 @@ from serving.requests import InvalidRequest
 from serving.turns import Overloaded
 
 RECOMMENDATIONS = "nearline.v1.Recommendations"
+METHODS = ("Recommend", "Churn", "Tags", "Scores", "ScoresBatch")
 HEALTH = "grpc.health.v1.Health"
 SERVICES = ("", RECOMMENDATIONS)  # What Health knows; empty asks for all of it.
 
@@ -65,6 +67,21 @@ class GrpcApi:
 
         return await _told(answer, context, pb.TagsResponse())
 
+    async def scores(self, frame: bytes, context: Context) -> pb.ScoresResponse:
+        async def answer() -> pb.ScoresResponse:
+            query = wire.scores_query_of(_parsed(pb.ScoresRequest, frame))
+            (one,) = await self._answers.scores(query)
+            return wire.scores(one)
+
+        return await _told(answer, context, pb.ScoresResponse())
+
+    async def scores_batch(self, frame: bytes, context: Context) -> pb.ScoresBatchResponse:
+        async def answer() -> pb.ScoresBatchResponse:
+            query = wire.scores_query_of(_parsed(pb.ScoresBatchRequest, frame))
+            return wire.scores_batch(ScoresBatchAnswer(await self._answers.scores(query)))
+
+        return await _told(answer, context, pb.ScoresBatchResponse())
+
     def check(self, frame: bytes, context: Context) -> health_pb2.HealthCheckResponse:
         """SERVING for what we serve: with fallbacks, an answer is always there."""
         try:
@@ -96,7 +113,7 @@ def add_to_server(_servicer: Any, server: Any) -> None:
     """
     unary, stream = grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler
     services: dict[str, dict[str, Any]] = {
-        RECOMMENDATIONS: {name: unary(_never) for name in ("Recommend", "Churn", "Tags")},
+        RECOMMENDATIONS: {name: unary(_never) for name in METHODS},
         HEALTH: {"Check": unary(_never), "Watch": stream(_never)},
     }
     for service, handlers in services.items():

@@ -14,14 +14,19 @@ import nearline
 from nearline.contracts.answer import (
     DEFAULT_WAIT_MS,
     MAX_ANCHORS,
+    MAX_BATCH,
+    MAX_CATEGORIES,
     MAX_ITEMS,
     MAX_WAIT_MS,
     Chosen,
     ChurnAnswer,
     Recommendation,
     RecommendQuery,
+    ScoresAnswer,
+    ScoresBatchAnswer,
     TagsAnswer,
 )
+from nearline.contracts.bundle import Task
 from serving import examples, problems
 from serving.answers import Answers
 from serving.health import Health
@@ -39,6 +44,7 @@ from serving.requests import (
     checked_customer_id,
     checked_instant,
     recommend_query,
+    scores_query,
 )
 from serving.turns import Overloaded
 
@@ -191,6 +197,46 @@ class RecommendParameters(RecommendBody):
     max_wait_ms: MaxWait = DEFAULT_WAIT_MS
 
 
+Tasks = Annotated[
+    list[Task],
+    Field(
+        max_length=len(Task),
+        description="What to tell: churn (no event at all within the horizon), repurchase (another "
+        "purchase), category_demand (a purchase in a category). Left out, all that there is.",
+    ),
+]
+Categories = Annotated[
+    list[Id],
+    Field(max_length=MAX_CATEGORIES, description="Only the demand for these categories."),
+]
+Reasons = Annotated[
+    bool, Field(description="With what speaks for and against; costs several times as much.")
+]
+
+
+class ScoresParameters(BaseModel):
+    """What to tell of a customer, as a query string."""
+
+    model_config = ConfigDict(extra="forbid")
+    tasks: Tasks = []
+    categories: Categories = []
+    reasons: Reasons = True
+    as_of_us: AsOf = None
+
+
+class ScoresBody(ScoresParameters):
+    """Whose scores, as JSON."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": examples.SCORES_ASKED})
+    customer_ids: Annotated[
+        list[Id],
+        Field(
+            min_length=1, max_length=MAX_BATCH, description="Whose scores; answered in this order."
+        ),
+    ]
+    as_of_us: Annotated[AsOf, Whole] = None
+
+
 HealthCheck = Callable[[], Awaitable[Health]]
 
 
@@ -239,6 +285,34 @@ def build(answers: Answers, health: HealthCheck, metrics: Metrics) -> FastAPI:
         """How likely a customer is to stay away, per horizon, and why; empty for a stranger."""
         who, when = checked_customer_id(customer_id), checked_instant(as_of_us)
         return _json(await answers.churn(who, when))
+
+    @app.get(
+        "/v1/scores/{customer_id:path}", **_documented("Scores", ScoresAnswer, examples.SCORES)
+    )
+    async def scores(
+        customer_id: Annotated[CustomerId, Path()],
+        asked: Annotated[ScoresParameters, Query()],
+        deadline_ms: Deadline = None,
+    ) -> Response:
+        """What a customer will likely do, why, and what that is worth; empty for a stranger."""
+        who = checked_customer_id(customer_id)
+        (one,) = await answers.scores(scores_query([who], **dict(asked)), deadline_ms)
+        return _json(one)
+
+    @app.post(
+        "/v1/scores", **_documented("Scores", ScoresBatchAnswer, {"answers": [examples.SCORES]})
+    )
+    async def scores_batch(
+        body: Annotated[ScoresBody, Body()], deadline_ms: Deadline = None
+    ) -> Response:
+        """The same of up to 200 customers, one answer each, in order.
+
+        It gives way to recommendations: with reasons, expect seconds. Where the deadline (10 s
+        unless the header names another) passes before, the rest have none and say `deadline`.
+        """
+        fields = dict(body)
+        query = scores_query(fields.pop("customer_ids"), **fields)
+        return _json(ScoresBatchAnswer(await answers.scores(query, deadline_ms)))
 
     @app.get("/v1/tags/{customer_id:path}", **_documented("Tags", TagsAnswer, examples.TAGS))
     async def tags(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from nearline.contracts.event import Event
 from nearline.contracts.position import LogPosition, partition_of
@@ -42,6 +42,9 @@ class MemoryFeatures:
     async def customer(self, customer_id: str) -> CustomerReading:
         await self.ping()
         return self._customers.get(customer_id, _STRANGER)
+
+    async def customers(self, customer_ids: Sequence[str]) -> list[CustomerReading | None]:
+        return [await self.customer(one) for one in customer_ids]
 
     async def position(self, customer_id: str) -> LogPosition | None:
         return (await self.customer(customer_id)).position

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -30,6 +31,8 @@ from nearline.contracts.answer import (
     Degradation,
     Recommendation,
     RecommendQuery,
+    ScoresAnswer,
+    ScoresQuery,
     TagsAnswer,
 )
 from serving.answers import Answering
@@ -40,6 +43,7 @@ from serving.turns import Overloaded
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # The library's own name for it.
 _LATENCY_MS = (1, 2, 5, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300, 500, 1_000, 3_000)
+ONE, BATCH = "one", "batch"  # What scores were asked of.
 NO_BUNDLE = "none"  # The `bundle_role` of an answer that no bundle made.
 _AGE_MS = (10, 50, 100, 300, 1_000, 3_000, 10_000, 60_000, 3_600_000, 86_400_000)
 
@@ -64,6 +68,9 @@ class Metrics:
         for role in (*Chosen, NO_BUNDLE):  # At 0 from the start, so that the first one is seen.
             self.recommend_latency_ms.labels(role)
         self.churn_latency_ms = self._latency("churn")
+        self.scores_latency_ms = self._latency("scores", "asked")
+        for asked in (ONE, BATCH):
+            self.scores_latency_ms.labels(asked)
         self.tags_latency_ms = self._latency("tags")
         self.stage_latency_ms = self._latency("stage", "stage")
         self.freshness_ms = Histogram(
@@ -164,11 +171,8 @@ class MeasuredAnswers:
         self, query: RecommendQuery, deadline_ms: float | None = None
     ) -> Recommendation:
         start = time.perf_counter()
-        try:
+        with self._counting_refusals():
             answered = await self._answers.answered(query, deadline_ms)
-        except Overloaded:
-            self._metrics.overloaded.inc()
-            raise
         for rule in answered.broken:
             logger.error("a finished list broke the rule %s", rule)
             self._metrics.rule_violations.labels(rule).inc()
@@ -181,13 +185,23 @@ class MeasuredAnswers:
 
     async def churn(self, customer_id: str, as_of_us: int | None) -> ChurnAnswer:
         start = time.perf_counter()
-        answer = await self._answers.churn(customer_id, as_of_us)
+        with self._counting_refusals():
+            answer = await self._answers.churn(customer_id, as_of_us)
         self._metrics.churn_latency_ms.observe(_ms_since(start))
-        # The champion alone scores.
-        self._count(
-            "churn", answer.degraded, Chosen.CHAMPION if answer.versions.bundle else NO_BUNDLE
-        )
+        self._count("churn", answer.degraded, _scoring(answer))
         return answer
+
+    async def scores(
+        self, query: ScoresQuery, deadline_ms: float | None = None
+    ) -> tuple[ScoresAnswer, ...]:
+        start = time.perf_counter()
+        with self._counting_refusals():
+            answers = await self._answers.scores(query, deadline_ms)
+        asked = ONE if len(answers) == 1 else BATCH
+        self._metrics.scores_latency_ms.labels(asked).observe(_ms_since(start))
+        for answer in answers:
+            self._count("scores", answer.degraded, _scoring(answer))
+        return answers
 
     async def tags(self, customer_id: str, as_of_us: int | None) -> TagsAnswer:
         start = time.perf_counter()
@@ -196,9 +210,22 @@ class MeasuredAnswers:
         self._count("tags", answer.degraded, NO_BUNDLE)
         return answer
 
+    @contextmanager
+    def _counting_refusals(self) -> Iterator[None]:
+        try:
+            yield
+        except Overloaded:
+            self._metrics.overloaded.inc()
+            raise
+
     def _count(self, name: str, degraded: Collection[Degradation], role: str) -> None:
         for missing in degraded:
             self._metrics.degraded.labels(name, missing.value, role).inc()
+
+
+def _scoring(answer: ChurnAnswer | ScoresAnswer) -> str:
+    """The bundle's role; the champion alone scores."""
+    return Chosen.CHAMPION if answer.versions.bundle else NO_BUNDLE
 
 
 def _ms_since(start: float) -> float:

@@ -22,7 +22,6 @@ from nearline.log import EventLog
 from serving.answers import Answering, Held
 from serving.bundles import Bundle, Shelf
 from serving.caps import RedisCaps
-from serving.churn import Churn
 from serving.config import ServingConfig
 from serving.desired import Following, replace_file
 from serving.exposures import Exposures
@@ -35,6 +34,7 @@ from serving.metrics import MeasuredAnswers, Metrics
 from serving.policy.folder import Folder
 from serving.policy.load import shipped
 from serving.policy.model import Policy, canonical, from_canonical
+from serving.score_reading import Scores
 from serving.served_log import ServedLog, appending
 from serving.turns import Turns
 from serving.watch import WatchState
@@ -65,16 +65,17 @@ class Replica:
         self._client = client
         self._exposures = Exposures(EventLog(client, config.partitions).append)
         self._served = ServedLog(appending(client), config.served_sample)
+        turns = Turns(config.deadline_ms)
         self.metrics = Metrics(self._exposures, self._served, self._item_lag_ms)
         self.answers = MeasuredAnswers(
             Answering(
                 held=Held(self._shelf, self._items, lambda: self._policy.policy),
                 features=self._features,
                 caps=RedisCaps(client, config.features_timeout_ms),
-                churn=Churn(self._features, self._shelf),
+                scores=Scores(self._features, self._shelf, turns),
                 exposures=self._exposures,
                 served=self._served,
-                turns=Turns(config.deadline_ms),
+                turns=turns,
                 keeper=self._keeper,
                 clock=self._clock,
                 entropy=os.urandom,

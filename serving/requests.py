@@ -9,12 +9,16 @@ from dataclasses import replace
 
 from nearline.contracts.answer import (
     MAX_ANCHORS,
+    MAX_BATCH,
+    MAX_CATEGORIES,
     MAX_ITEMS,
     MAX_WAIT_MS,
     Chosen,
     RecommendQuery,
     Scene,
+    ScoresQuery,
 )
+from nearline.contracts.bundle import Task
 from nearline.contracts.position import LogPosition
 from nearline.errors import PermanentError
 from serving.policy.model import Policy
@@ -66,8 +70,7 @@ def recommend_query(
     ):
         if len(ids) > at_most:
             raise InvalidRequest(field, f"names {len(ids)} items; at most {at_most} are taken")
-        for item_id in ids:
-            _check_id(field, item_id)
+        _check_ids(field, ids)
     for field, text in (("category", category), ("channel", channel)):
         if text:
             _check_id(field, text)
@@ -92,6 +95,31 @@ def recommend_query(
         min_position=_position(min_position),
     )
     return checked if max_wait_ms is None else replace(checked, max_wait_ms=max_wait_ms)
+
+
+def scores_query(
+    customer_ids: Sequence[str],
+    *,
+    tasks: Sequence[str] = (),
+    categories: Sequence[str] = (),
+    reasons: bool = True,
+    as_of_us: int | None = None,
+) -> ScoresQuery:
+    """The query, checked; raises InvalidRequest."""
+    _check_range("customer_ids", len(customer_ids), 1, MAX_BATCH, "customers")
+    _check_range("categories", len(categories), 0, MAX_CATEGORIES, "categories")
+    if unknown := set(tasks) - set(Task):
+        known = ", ".join(Task)
+        raise InvalidRequest("tasks", f"{len(unknown)} are not known; choose from {known}")
+    _check_ids("customer_ids", customer_ids)
+    _check_ids("categories", categories)
+    return ScoresQuery(
+        customer_ids=tuple(customer_ids),
+        tasks=tuple(dict.fromkeys(tasks)),
+        categories=tuple(dict.fromkeys(categories)),
+        reasons=reasons,
+        as_of_us=checked_instant(as_of_us),
+    )
 
 
 def fitting(query: RecommendQuery, policy: Policy) -> RecommendQuery:
@@ -150,6 +178,11 @@ def _chosen(text: str) -> Chosen | None:
     except ValueError:
         known = " or ".join(one.value for one in Chosen)
         raise InvalidRequest("bundle", f"is not known; choose {known}, or leave it out") from None
+
+
+def _check_ids(field: str, ids: Sequence[str]) -> None:
+    for one in ids:
+        _check_id(field, one)
 
 
 def _check_id(field: str, text: str) -> None:

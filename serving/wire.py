@@ -12,11 +12,14 @@ from nearline.contracts.answer import (
     Receipt,
     Recommendation,
     RecommendQuery,
+    ScoresAnswer,
+    ScoresBatchAnswer,
+    ScoresQuery,
     TagsAnswer,
     Versions,
 )
 from nearline.v1 import recommend_pb2 as pb
-from serving.requests import checked_customer_id, checked_instant, recommend_query
+from serving.requests import checked_customer_id, checked_instant, recommend_query, scores_query
 
 
 def query_of(message: pb.RecommendRequest) -> RecommendQuery:
@@ -42,6 +45,21 @@ def query_of(message: pb.RecommendRequest) -> RecommendQuery:
 def customer_of(message: pb.ChurnRequest | pb.TagsRequest) -> tuple[str, int | None]:
     """Whom a request asks about, and as of when; raises InvalidRequest."""
     return checked_customer_id(message.customer_id), checked_instant(message.as_of_us or None)
+
+
+def scores_query_of(message: pb.ScoresRequest | pb.ScoresBatchRequest) -> ScoresQuery:
+    """Whose scores are asked for; raises InvalidRequest. Reasons left out are wanted."""
+    if isinstance(message, pb.ScoresRequest):
+        ids = [checked_customer_id(message.customer_id)]
+    else:
+        ids = list(message.customer_ids)
+    return scores_query(
+        ids,
+        tasks=tuple(message.tasks),
+        categories=tuple(message.categories),
+        reasons=message.reasons if message.HasField("reasons") else True,
+        as_of_us=message.as_of_us or None,
+    )
 
 
 def recommendation(answer: Recommendation) -> pb.RecommendResponse:
@@ -104,6 +122,42 @@ def churn(answer: ChurnAnswer) -> pb.ChurnResponse:
         receipt=_receipt(answer.receipt),
         degraded=[name.value for name in answer.degraded],
     )
+
+
+def scores(answer: ScoresAnswer) -> pb.ScoresResponse:
+    value = answer.value
+    return pb.ScoresResponse(
+        response_id=answer.response_id,
+        customer_id=answer.customer_id,
+        scores=[
+            pb.Score(
+                name=score.name,
+                task=score.task,
+                horizon_days=score.horizon_days,
+                probability=score.probability,
+                reasons=[*map(_feature_reason, score.reasons)],
+                category=score.category,
+            )
+            for score in answer.scores
+        ],
+        value=pb.LifetimeValue(
+            horizon_days=value.horizon_days,
+            expected_purchases=value.expected_purchases,
+            value_cents=value.value_cents,
+            alive_probability=value.alive_probability,
+        )
+        if value
+        else None,
+        calibrated_at=answer.calibrated_at,
+        calibrated_to=answer.calibrated_to,
+        versions=_versions(answer.versions),
+        receipt=_receipt(answer.receipt),
+        degraded=[name.value for name in answer.degraded],
+    )
+
+
+def scores_batch(answer: ScoresBatchAnswer) -> pb.ScoresBatchResponse:
+    return pb.ScoresBatchResponse(answers=[*map(scores, answer.answers)])
 
 
 def tags(answer: TagsAnswer) -> pb.TagsResponse:

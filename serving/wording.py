@@ -24,6 +24,29 @@ _SINCE = {
     "cart_age_hours": ("filled the cart", "加购"),
     "purchase_age_hours": ("bought something", "购买"),
     "seen_age_hours": ("was here", "到访"),
+    "category_age_hours": ("looked into this category", "接触此品类"),
+    "category_purchase_age_hours": ("bought in this category", "购买此品类"),
+}
+_DEMAND = {
+    "category_interest": (
+        "{pct} % of recent interest is in this category",
+        "近期兴趣的 {pct}% 在此品类",
+    ),
+    "category_views": ("{n} views in this category lately", "近期浏览此品类 {n} 次"),
+    "category_carts": ("{n} added to the cart in this category lately", "近期加购此品类 {n} 次"),
+    "category_purchases": ("{n} items bought in this category lately", "近期购买此品类 {n} 件"),
+    "category_bought_last": (
+        "the newest purchase was in this category: {yes_en}",
+        "最近一次购买属于此品类：{yes_zh}",
+    ),
+    "category_price_ratio": (
+        "looks at {n} times the usual price in this category",
+        "在此品类关注的价格是平时的 {n} 倍",
+    ),
+    "category_popularity": (
+        "{pct} % of the shop's purchases are in this category",
+        "全店购买的 {pct}% 属于此品类",
+    ),
 }
 _OTHERS = {
     "session_events": ("{n} interactions in this visit", "本次访问互动 {n} 次"),
@@ -95,9 +118,18 @@ def _item_words(feature: str, value: float) -> tuple[str, str]:
 
 
 def feature_words(feature: str, value: float) -> tuple[str, str]:
-    """What a feature says of a customer, in English and Chinese; NaN reads as unknown."""
+    """What a feature says of a customer, in English and Chinese; NaN reads as unknown.
+
+    Of a customer with a category too (`transforms.demand`).
+    """
     if feature in _SINCE:
         return _since(*_SINCE[feature], value)
+    if feature in _DEMAND and not math.isnan(value):
+        en, zh = _DEMAND[feature]
+        yes = ("yes", "是") if value else ("no", "否")
+        words = {"n": _number(value), "pct": _number(100 * value)}
+        words |= {"yes_en": yes[0], "yes_zh": yes[1]}
+        return _capital(en.format(**words)), zh.format(**words)
     if math.isnan(value):
         return f"{feature.replace('_', ' ')}: unknown", f"{feature}：未知"
     if feature == "tenure_days":

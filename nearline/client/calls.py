@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from nearline.client import messages
 from nearline.client.errors import Message, StillStale, Unavailable
@@ -23,6 +23,8 @@ from nearline.contracts.answer import (
     Recommendation,
     RecommendQuery,
     Scene,
+    ScoresAnswer,
+    ScoresBatchAnswer,
     TagsAnswer,
 )
 from nearline.contracts.position import LogPosition
@@ -236,6 +238,41 @@ class Calls:
         """How likely the customer is to stay away, with reasons."""
         return self._ask("GET", f"/v1/churn/{quote(customer_id, safe='')}", ChurnAnswer, timeout_s)
 
+    def scores(
+        self,
+        customer_id: str,
+        *,
+        tasks: Sequence[str] = (),
+        categories: Sequence[str] = (),
+        reasons: bool = True,
+        as_of_us: int | None = None,
+        timeout_s: float | None = None,
+    ) -> Program[ScoresAnswer]:
+        """What a customer will likely do, why, and what that is worth; see `ScoresQuery`."""
+        asked = _scores_body(tasks, categories, reasons, as_of_us)
+        path = f"/v1/scores/{quote(customer_id, safe='')}"
+        path += f"?{urlencode(asked, doseq=True)}" if asked else ""
+        return self._ask("GET", path, ScoresAnswer, timeout_s)
+
+    def scores_batch(
+        self,
+        customer_ids: Sequence[str],
+        *,
+        tasks: Sequence[str] = (),
+        categories: Sequence[str] = (),
+        reasons: bool = True,
+        as_of_us: int | None = None,
+        timeout_s: float = 30.0,
+    ) -> Program[tuple[ScoresAnswer, ...]]:
+        """The same of 1 to 200 customers at once, in their order.
+
+        It gives way to recommendations, so it takes its time: hence the longer `timeout_s`.
+        """
+        body = {"customer_ids": list(customer_ids)}
+        body |= _scores_body(tasks, categories, reasons, as_of_us)
+        answer = yield from self._ask("POST", "/v1/scores", ScoresBatchAnswer, timeout_s, body)
+        return answer.answers
+
     def tags(self, customer_id: str, *, timeout_s: float | None = None) -> Program[TagsAnswer]:
         """The real-time tags that hold for the customer now."""
         return self._ask("GET", f"/v1/tags/{quote(customer_id, safe='')}", TagsAnswer, timeout_s)
@@ -312,6 +349,19 @@ class Calls:
             properties=properties,
             items=items,
         )
+
+
+def _scores_body(
+    tasks: Sequence[str], categories: Sequence[str], reasons: bool, as_of_us: int | None
+) -> dict[str, Any]:
+    """What differs from the defaults of `ScoresQuery`."""
+    asked = {
+        "tasks": list(tasks),
+        "categories": list(categories),
+        "reasons": None if reasons else False,
+        "as_of_us": as_of_us,
+    }
+    return {name: value for name, value in asked.items() if value not in (None, [])}
 
 
 def _put(message: Message) -> Program[str]:

@@ -131,6 +131,8 @@ class Client(_Base):
 
     recommend = _blocking(Calls.recommend)
     churn = _blocking(Calls.churn)
+    scores = _blocking(Calls.scores)
+    scores_batch = _blocking(Calls.scores_batch)
     tags = _blocking(Calls.tags)
     await_position = _blocking(Calls.await_position)
 
@@ -201,6 +203,8 @@ class AsyncClient(_Base):
 
     recommend = _awaiting(Calls.recommend)
     churn = _awaiting(Calls.churn)
+    scores = _awaiting(Calls.scores)
+    scores_batch = _awaiting(Calls.scores_batch)
     tags = _awaiting(Calls.tags)
     await_position = _awaiting(Calls.await_position)
 

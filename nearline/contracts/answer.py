@@ -7,6 +7,8 @@ from enum import StrEnum
 
 MAX_ITEMS = 100
 MAX_ANCHORS = 50  # Items that a question may be about: a product page's one, a cart's several.
+MAX_BATCH = 200  # Customers whose scores one question may ask for.
+MAX_CATEGORIES = 50  # As many as the state of a customer can remember.
 MAX_WAIT_MS = 2_000  # Longest time that an answer may wait for an event (`min_position`).
 DEFAULT_WAIT_MS = 300
 
@@ -42,6 +44,8 @@ class Degradation(StrEnum):
     BUNDLE_UNAVAILABLE = "bundle_unavailable"  # popular items of the last backfill
     NOTHING_TO_RECOMMEND = "nothing_to_recommend"  # and not even those
     CHURN_UNAVAILABLE = "churn_unavailable"
+    SCORES_UNAVAILABLE = "scores_unavailable"  # the bundle brings no model of what was asked for
+    LIFETIME_UNAVAILABLE = "lifetime_unavailable"  # no such model, or days of purchases unknown
     OUTSIDE_COHORT = "outside_cohort"  # unseen for too long: no score was calibrated on such
     CHALLENGER_UNAVAILABLE = "challenger_unavailable"  # it was asked for; the champion answered
     EXPOSURES_DELAYED = "exposures_delayed"  # could not be logged yet; kept and retried
@@ -246,6 +250,78 @@ class ChurnAnswer:
     versions: Versions
     receipt: Receipt
     degraded: tuple[Degradation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ScoresQuery:
+    """Whose scores; `tasks` (see `contracts.bundle.Task`) empty asks for all that there are.
+
+    `categories` narrow the demand for categories to these. Reasons cost several times what the
+    probabilities do. `as_of_us` None means now.
+    """
+
+    customer_ids: tuple[str, ...]
+    tasks: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    reasons: bool = True
+    as_of_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The calibrated probability that something comes true of a customer within the horizon.
+
+    What that is depends on the task: churn, no event at all; repurchase, another purchase (only
+    of customers who have bought); category_demand, a purchase in `category` (only of categories
+    that the customer has met lately).
+    """
+
+    name: str
+    task: str
+    horizon_days: int
+    probability: float
+    reasons: tuple[FeatureReason, ...]
+    category: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LifetimeValue:
+    """What a buyer is expected to buy within the horizon; see `transforms.lifetime`.
+
+    Purchases of one day count as one. `value_cents` is None where the bundle knows nothing of
+    spending. `alive_probability` is no churn score: it stands at 1 for who bought once.
+    """
+
+    horizon_days: int
+    expected_purchases: float
+    value_cents: float | None
+    alive_probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScoresAnswer:
+    """All scores of one customer: churn, repurchase, then demand, likeliest category first.
+
+    A stranger has none. `calibrated_to` is the newest event that the models have learnt and been
+    calibrated with, `calibrated_at` when their bundle was made; RFC 3339, empty without a bundle.
+    """
+
+    response_id: str
+    customer_id: str
+    scores: tuple[Score, ...]
+    value: LifetimeValue | None
+    calibrated_at: str
+    calibrated_to: str
+    versions: Versions
+    receipt: Receipt
+    degraded: tuple[Degradation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ScoresBatchAnswer:
+    """One answer for each customer asked about, in that order."""
+
+    answers: tuple[ScoresAnswer, ...]
 
 
 @dataclass(frozen=True, slots=True)

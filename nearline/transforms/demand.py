@@ -7,6 +7,7 @@ interactions that the state remembers are seen.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from nearline.contracts.event import Kind
 from nearline.transforms.buckets import HOUR_US
@@ -27,7 +28,7 @@ DEMAND_FEATURES: tuple[str, ...] = (
 
 
 def demand(
-    state: CustomerState, as_of_us: int, popularity: dict[str, float]
+    state: CustomerState, as_of_us: int, popularity: Mapping[str, float]
 ) -> dict[str, tuple[float, ...]]:
     """Each category that the customer is remembered to have met, with its `DEMAND_FEATURES`.
 

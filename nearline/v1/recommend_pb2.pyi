@@ -215,6 +215,90 @@ class FeatureReason(_message.Message):
     text_zh: str
     def __init__(self, feature: _Optional[str] = ..., value: _Optional[float] = ..., contribution: _Optional[float] = ..., text_en: _Optional[str] = ..., text_zh: _Optional[str] = ...) -> None: ...
 
+class ScoresRequest(_message.Message):
+    __slots__ = ("customer_id", "tasks", "categories", "reasons", "as_of_us")
+    CUSTOMER_ID_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    CATEGORIES_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_US_FIELD_NUMBER: _ClassVar[int]
+    customer_id: str
+    tasks: _containers.RepeatedScalarFieldContainer[str]
+    categories: _containers.RepeatedScalarFieldContainer[str]
+    reasons: bool
+    as_of_us: int
+    def __init__(self, customer_id: _Optional[str] = ..., tasks: _Optional[_Iterable[str]] = ..., categories: _Optional[_Iterable[str]] = ..., reasons: _Optional[bool] = ..., as_of_us: _Optional[int] = ...) -> None: ...
+
+class ScoresBatchRequest(_message.Message):
+    __slots__ = ("customer_ids", "tasks", "categories", "reasons", "as_of_us")
+    CUSTOMER_IDS_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    CATEGORIES_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_US_FIELD_NUMBER: _ClassVar[int]
+    customer_ids: _containers.RepeatedScalarFieldContainer[str]
+    tasks: _containers.RepeatedScalarFieldContainer[str]
+    categories: _containers.RepeatedScalarFieldContainer[str]
+    reasons: bool
+    as_of_us: int
+    def __init__(self, customer_ids: _Optional[_Iterable[str]] = ..., tasks: _Optional[_Iterable[str]] = ..., categories: _Optional[_Iterable[str]] = ..., reasons: _Optional[bool] = ..., as_of_us: _Optional[int] = ...) -> None: ...
+
+class ScoresResponse(_message.Message):
+    __slots__ = ("response_id", "customer_id", "scores", "value", "calibrated_at", "calibrated_to", "versions", "receipt", "degraded")
+    RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
+    CUSTOMER_ID_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    CALIBRATED_AT_FIELD_NUMBER: _ClassVar[int]
+    CALIBRATED_TO_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    DEGRADED_FIELD_NUMBER: _ClassVar[int]
+    response_id: str
+    customer_id: str
+    scores: _containers.RepeatedCompositeFieldContainer[Score]
+    value: LifetimeValue
+    calibrated_at: str
+    calibrated_to: str
+    versions: Versions
+    receipt: Receipt
+    degraded: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, response_id: _Optional[str] = ..., customer_id: _Optional[str] = ..., scores: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., value: _Optional[_Union[LifetimeValue, _Mapping]] = ..., calibrated_at: _Optional[str] = ..., calibrated_to: _Optional[str] = ..., versions: _Optional[_Union[Versions, _Mapping]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., degraded: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ScoresBatchResponse(_message.Message):
+    __slots__ = ("answers",)
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    answers: _containers.RepeatedCompositeFieldContainer[ScoresResponse]
+    def __init__(self, answers: _Optional[_Iterable[_Union[ScoresResponse, _Mapping]]] = ...) -> None: ...
+
+class Score(_message.Message):
+    __slots__ = ("name", "task", "horizon_days", "probability", "reasons", "category")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    HORIZON_DAYS_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    task: str
+    horizon_days: int
+    probability: float
+    reasons: _containers.RepeatedCompositeFieldContainer[FeatureReason]
+    category: str
+    def __init__(self, name: _Optional[str] = ..., task: _Optional[str] = ..., horizon_days: _Optional[int] = ..., probability: _Optional[float] = ..., reasons: _Optional[_Iterable[_Union[FeatureReason, _Mapping]]] = ..., category: _Optional[str] = ...) -> None: ...
+
+class LifetimeValue(_message.Message):
+    __slots__ = ("horizon_days", "expected_purchases", "value_cents", "alive_probability")
+    HORIZON_DAYS_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_PURCHASES_FIELD_NUMBER: _ClassVar[int]
+    VALUE_CENTS_FIELD_NUMBER: _ClassVar[int]
+    ALIVE_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    horizon_days: int
+    expected_purchases: float
+    value_cents: float
+    alive_probability: float
+    def __init__(self, horizon_days: _Optional[int] = ..., expected_purchases: _Optional[float] = ..., value_cents: _Optional[float] = ..., alive_probability: _Optional[float] = ...) -> None: ...
+
 class TagsRequest(_message.Message):
     __slots__ = ("customer_id", "as_of_us")
     CUSTOMER_ID_FIELD_NUMBER: _ClassVar[int]

@@ -49,6 +49,16 @@ class RecommendationsStub:
                 request_serializer=nearline_dot_v1_dot_recommend__pb2.TagsRequest.SerializeToString,
                 response_deserializer=nearline_dot_v1_dot_recommend__pb2.TagsResponse.FromString,
                 _registered_method=True)
+        self.Scores = channel.unary_unary(
+                '/nearline.v1.Recommendations/Scores',
+                request_serializer=nearline_dot_v1_dot_recommend__pb2.ScoresRequest.SerializeToString,
+                response_deserializer=nearline_dot_v1_dot_recommend__pb2.ScoresResponse.FromString,
+                _registered_method=True)
+        self.ScoresBatch = channel.unary_unary(
+                '/nearline.v1.Recommendations/ScoresBatch',
+                request_serializer=nearline_dot_v1_dot_recommend__pb2.ScoresBatchRequest.SerializeToString,
+                response_deserializer=nearline_dot_v1_dot_recommend__pb2.ScoresBatchResponse.FromString,
+                _registered_method=True)
 
 
 class RecommendationsServicer:
@@ -72,6 +82,18 @@ class RecommendationsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Scores(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ScoresBatch(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RecommendationsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -89,6 +111,16 @@ def add_RecommendationsServicer_to_server(servicer, server):
                     servicer.Tags,
                     request_deserializer=nearline_dot_v1_dot_recommend__pb2.TagsRequest.FromString,
                     response_serializer=nearline_dot_v1_dot_recommend__pb2.TagsResponse.SerializeToString,
+            ),
+            'Scores': grpc.unary_unary_rpc_method_handler(
+                    servicer.Scores,
+                    request_deserializer=nearline_dot_v1_dot_recommend__pb2.ScoresRequest.FromString,
+                    response_serializer=nearline_dot_v1_dot_recommend__pb2.ScoresResponse.SerializeToString,
+            ),
+            'ScoresBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.ScoresBatch,
+                    request_deserializer=nearline_dot_v1_dot_recommend__pb2.ScoresBatchRequest.FromString,
+                    response_serializer=nearline_dot_v1_dot_recommend__pb2.ScoresBatchResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -172,6 +204,60 @@ class Recommendations:
             '/nearline.v1.Recommendations/Tags',
             nearline_dot_v1_dot_recommend__pb2.TagsRequest.SerializeToString,
             nearline_dot_v1_dot_recommend__pb2.TagsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Scores(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nearline.v1.Recommendations/Scores',
+            nearline_dot_v1_dot_recommend__pb2.ScoresRequest.SerializeToString,
+            nearline_dot_v1_dot_recommend__pb2.ScoresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ScoresBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nearline.v1.Recommendations/ScoresBatch',
+            nearline_dot_v1_dot_recommend__pb2.ScoresBatchRequest.SerializeToString,
+            nearline_dot_v1_dot_recommend__pb2.ScoresBatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

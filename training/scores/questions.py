@@ -12,10 +12,9 @@ import numpy.typing as npt
 
 from nearline.contracts.bundle import Task
 from nearline.contracts.event import Kind
-from nearline.transforms import customer
 from nearline.transforms.buckets import DAY_US
 from nearline.transforms.customer import CUSTOMER_FEATURES
-from nearline.transforms.demand import DEMAND_FEATURES, demand
+from nearline.transforms.score_rows import ROW_FEATURES, customer_row, demand_rows
 from training.datasets import Dataset, Interactions
 from training.scores.rows import Ints, Rows, after, known_by, states_at
 from training.states import States
@@ -62,8 +61,7 @@ class OfCustomers(Question):
     def rows_at(self, at_us: int, dataset: Dataset, states: States) -> Rows:
         customers, labels_R = self.cohort(dataset.interactions, at_us)
         features = [
-            list(customer.finish(state, at_us).values())
-            for _, state in states_at(customers, at_us, dataset, states)
+            customer_row(state, at_us) for _, state in states_at(customers, at_us, dataset, states)
         ]
         return Rows(
             np.array(features, np.float32).reshape(len(customers), len(CUSTOMER_FEATURES)),
@@ -116,7 +114,7 @@ class CategoryDemand(Question):
     """
 
     task = Task.CATEGORY_DEMAND
-    features = (*CUSTOMER_FEATURES, *DEMAND_FEATURES)
+    features = ROW_FEATURES[Task.CATEGORY_DEMAND]
     simple = "last_bought"
 
     def rows_at(self, at_us: int, dataset: Dataset, states: States) -> Rows:
@@ -134,9 +132,8 @@ class CategoryDemand(Question):
         whose: list[int] = []
         labels: list[float] = []
         for row, state in states_at(active, at_us, dataset, states):
-            own = tuple(customer.finish(state, at_us).values())
-            for category, values in demand(state, at_us, popular).items():
-                features.append((*own, *values))
+            for category, values in demand_rows(state, at_us, popular).items():
+                features.append(values)
                 whose.append(row)
                 labels.append(float((row, category) in wanted))
         return Rows(

@@ -24,7 +24,15 @@ import redis
 import uvicorn
 from google.protobuf import descriptor_pb2
 
-from nearline.contracts.answer import ChurnAnswer, Recommendation, RecommendQuery, TagsAnswer
+from nearline.client import Client
+from nearline.contracts.answer import (
+    ChurnAnswer,
+    Recommendation,
+    RecommendQuery,
+    ScoresAnswer,
+    ScoresQuery,
+    TagsAnswer,
+)
 from nearline.embedded.valkey import free_port
 from serving import examples
 from serving.grpc_api import RECOMMENDATIONS, GrpcApi
@@ -43,6 +51,7 @@ class ShopInMemory:
 
     def __init__(self) -> None:
         self.asked: list[RecommendQuery] = []
+        self.scores_asked: list[ScoresQuery] = []
 
     async def recommend(self, query: RecommendQuery, *_: Any) -> Recommendation:
         self.asked.append(query)
@@ -52,6 +61,11 @@ class ShopInMemory:
 
     async def churn(self, *_: Any) -> ChurnAnswer:
         return msgspec.convert(examples.CHURN, ChurnAnswer)
+
+    async def scores(self, query: ScoresQuery, *_: Any) -> tuple[ScoresAnswer, ...]:
+        self.scores_asked.append(query)
+        answer = msgspec.convert(examples.SCORES, ScoresAnswer)
+        return tuple(replace(answer, customer_id=one) for one in query.customer_ids)
 
     async def tags(self, *_: Any) -> TagsAnswer:
         return msgspec.convert(examples.TAGS, TagsAnswer)
@@ -165,6 +179,24 @@ def test_the_page_asks_for_what_it_says(collector: Collector, api: RunningApi) -
     assert home.min_position.count("-") == 2
     assert (cart.scene, cart.k, cart.item_ids, cart.explain) == ("cart", 4, ("shoes-0122",), True)
     assert not plain.personalized
+    ann, both = api.shop.scores_asked
+    assert (ann.tasks, ann.reasons) == (("repurchase", "category_demand"), True)
+    assert (both.customer_ids, both.reasons) == (("customer-1", "customer-2"), False)
+
+
+def test_scores_are_asked_for_as_they_are_named(api: RunningApi) -> None:
+    with Client("http://127.0.0.1:1", f"http://127.0.0.1:{api.http_port}", "key") as shop:
+        one = shop.scores(
+            "a/b 张", tasks=("churn",), categories=("shoes & hats",), reasons=False, as_of_us=5
+        )
+        many = shop.scores_batch([f"c-{n}" for n in range(200)], as_of_us=7)
+
+    assert one.customer_id == "a/b 张"
+    assert [answer.customer_id for answer in many] == [f"c-{n}" for n in range(200)]
+    assert api.shop.scores_asked[0] == ScoresQuery(
+        ("a/b 张",), ("churn",), ("shoes & hats",), False, 5
+    )
+    assert (api.shop.scores_asked[1].as_of_us, api.shop.scores_asked[1].reasons) == (7, True)
 
 
 def test_the_shell_commands_of_the_page_are_answered(collector: Collector, api: RunningApi) -> None:

@@ -17,12 +17,12 @@ from nearline.contracts.event import Event
 from serving.answers import Answering, Held
 from serving.bundles import Shelf
 from serving.caps import MemoryCaps
-from serving.churn import Churn
 from serving.exposures import Exposures
 from serving.keeping import Keeper
 from serving.memory import MemoryFeatures
 from serving.policy.load import shipped
 from serving.policy.model import Exploration, Policy
+from serving.score_reading import Scores
 from serving.served_log import ServedLog
 from serving.turns import Turns
 
@@ -100,7 +100,7 @@ def build_world(tiny: ModuleType, shelf: Shelf) -> World:
         served.extend(batch)
 
     exposures, keeper = Exposures(append), Keeper()
-    numbers = iter(range(1_000_000))
+    numbers, turns = iter(range(1_000_000)), Turns(5_000)
     world: World
     answering = Answering(
         held=Held(
@@ -108,10 +108,10 @@ def build_world(tiny: ModuleType, shelf: Shelf) -> World:
         ),
         features=features,
         caps=caps,
-        churn=Churn(features, shelf),
+        scores=Scores(features, shelf, turns),
         exposures=exposures,
         served=ServedLog(keep, share=1.0),
-        turns=Turns(5_000),
+        turns=turns,
         clock=clock,
         keeper=keeper,
         entropy=lambda size: next(numbers).to_bytes(size, "big"),

@@ -28,7 +28,7 @@ def test_a_sealed_bundle_loads_whole(bundle_folder: Path, tiny: ModuleType) -> N
     assert bundle.finder is not None
     assert len(bundle.finder.catalogue.item_ids) == tiny.ITEMS
     assert bundle.ranker is not None
-    assert [model.horizon_days for model in bundle.churn] == [14, 45]
+    assert [model.name for model in bundle.scores.models] == tiny.SCORES
 
 
 def test_a_stage_loads_only_its_part(bundle_folder: Path) -> None:
@@ -36,7 +36,7 @@ def test_a_stage_loads_only_its_part(bundle_folder: Path) -> None:
 
     assert bundle.finder is None
     assert bundle.ranker is not None
-    assert bundle.churn == ()
+    assert bundle.scores.models == ()
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,8 @@ def test_a_stage_loads_only_its_part(bundle_folder: Path) -> None:
         contract.CONTENT,
         contract.RANKER_FILES[contract.RankerFormat.XGBOOST],
         "churn_14d.ubj",
+        contract.CATEGORY_SHARES,
+        contract.LIFETIME,
     ],
 )
 def test_a_file_changed_after_sealing_is_refused(copy: Path, file: str) -> None:

@@ -15,7 +15,14 @@ import pytest
 from fastapi import FastAPI
 from grpc_health.v1 import health_pb2
 
-from nearline.contracts.answer import ChurnAnswer, Recommendation, RecommendQuery, Scene, TagsAnswer
+from nearline.contracts.answer import (
+    ChurnAnswer,
+    Recommendation,
+    RecommendQuery,
+    Scene,
+    ScoresAnswer,
+    TagsAnswer,
+)
 from nearline.v1 import recommend_pb2 as pb
 from serving import examples, problems, wire
 from serving.grpc_api import GrpcApi
@@ -97,14 +104,47 @@ def test_get_post_and_grpc_give_the_same_answer(app: FastAPI, shopped: Any, tiny
     assert differences(by_get, message) == []
 
 
+@pytest.mark.parametrize("reasons", [True, False])
+def test_get_post_and_grpc_tell_the_same_scores(
+    app: FastAPI, shopped: Any, tiny: Any, reasons: bool
+) -> None:
+    asked = {
+        "tasks": ["churn", "category_demand"],
+        "categories": ["c1", "c3"],
+        "reasons": reasons,
+        "as_of_us": tiny.NOW_US,
+    }
+    two = {"customer_ids": ["nobody", "ann"], **asked}
+    api = GrpcApi(shopped.answering)
+    by_get = call(app, "GET", "/v1/scores/ann", params=asked).json()
+    by_post = call(app, "POST", "/v1/scores", json=two).json()
+    one = asyncio.run(
+        api.scores(pb.ScoresRequest(customer_id="ann", **asked).SerializeToString(), Context())
+    )
+    both = asyncio.run(
+        api.scores_batch(pb.ScoresBatchRequest(**two).SerializeToString(), Context())
+    )
+    assert len({by_get["response_id"], *(said["response_id"] for said in by_post["answers"])}) == 3
+    for said, told in zip([by_get, *by_post["answers"]], [one, *both.answers], strict=True):
+        told.response_id = said["response_id"]
+
+    assert by_get | {"response_id": ""} == by_post["answers"][1] | {"response_id": ""}
+    assert {score["category"] for score in by_get["scores"]} == {"", "c1", "c3"}
+    assert by_get["value"]["expected_purchases"] > 0
+    assert all(bool(score["reasons"]) == reasons for score in by_get["scores"])
+    assert differences(by_get, one) == []
+    assert differences(by_post, both) == []
+
+
 @pytest.mark.parametrize(
     ("example", "kind", "translate"),
     [
         (examples.RECOMMENDATION, Recommendation, wire.recommendation),
         (examples.CHURN, ChurnAnswer, wire.churn),
+        (examples.SCORES, ScoresAnswer, wire.scores),
         (examples.TAGS, TagsAnswer, wire.tags),
     ],
-    ids=["recommend", "churn", "tags"],
+    ids=["recommend", "churn", "scores", "tags"],
 )
 def test_no_field_is_lost_on_the_way_to_grpc(
     example: dict[str, Any], kind: type, translate: Callable[[Any], Any]
@@ -159,6 +199,13 @@ def test_a_customer_id_may_hold_slashes_and_any_letters(app: FastAPI) -> None:
             {"json": {"customer_id": "a", "exclude_item_ids": ["x"] * 1_001}},
         ),
         ("GET", "/v1/churn/", {}),
+        ("GET", "/v1/scores/", {}),
+        ("GET", "/v1/scores/a", {"params": {"tasks": "wealth"}}),
+        ("GET", "/v1/scores/a", {"params": {"categories": ["c"] * 51}}),
+        ("POST", "/v1/scores", {"json": {"customer_ids": []}}),
+        ("POST", "/v1/scores", {"json": {"customer_ids": ["a"] * 201}}),
+        ("POST", "/v1/scores", {"json": {"customer_ids": ["a", "b\x00"]}}),
+        ("POST", "/v1/scores", {"json": {"customer_ids": "a"}}),
         ("GET", "/v1/tags/a%07b", {}),
     ],
 )
@@ -283,14 +330,18 @@ def test_the_examples_in_the_document_fit_the_contract(app: FastAPI) -> None:
     assert set(document["paths"]) == {
         "/v1/recommend",
         "/v1/churn/{customer_id}",
+        "/v1/scores/{customer_id}",
+        "/v1/scores",
         "/v1/tags/{customer_id}",
         "/healthz",
         "/metrics",
     }
     msgspec.convert(examples.RECOMMENDATION, Recommendation)
     msgspec.convert(examples.CHURN, ChurnAnswer)
+    msgspec.convert(examples.SCORES, ScoresAnswer)
     msgspec.convert(examples.TAGS, TagsAnswer)
     assert call(app, "POST", "/v1/recommend", json=examples.QUESTION).status_code == 200
+    assert call(app, "POST", "/v1/scores", json=examples.SCORES_ASKED).status_code == 200
     json.dumps(document)
 
 
@@ -334,7 +385,7 @@ def test_random_frames_are_answered_or_refused_but_never_raise(shopped: Any) -> 
         codes = []
         for _ in range(300):
             frame = generator.randbytes(generator.randint(0, 60))
-            for method in (api.recommend, api.churn, api.tags):
+            for method in (api.recommend, api.churn, api.tags, api.scores, api.scores_batch):
                 context = Context()
                 await method(frame, context)
                 codes.append(context.code)

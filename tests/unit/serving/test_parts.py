@@ -19,6 +19,7 @@ from nearline.contracts.position import LogPosition
 from nearline.online import CustomerReading
 from nearline.transforms import customer
 from nearline.transforms.customer import CUSTOMER_FEATURES
+from nearline.transforms.demand import DEMAND_FEATURES
 from nearline.transforms.item_facts import UNKNOWN_FACTS
 from nearline.transforms.ranking import Candidate
 from serving import server
@@ -51,7 +52,7 @@ def test_a_receipt_tells_how_old_what_it_saw_was(tiny: ModuleType) -> None:
 
 
 def test_every_customer_feature_has_words_in_both_languages() -> None:
-    for feature in CUSTOMER_FEATURES:
+    for feature in (*CUSTOMER_FEATURES, *DEMAND_FEATURES):
         for value in (0.0, 1.5, 100.0, math.nan):
             en, zh = feature_words(feature, value)
             assert en
@@ -67,6 +68,9 @@ def test_every_customer_feature_has_words_in_both_languages() -> None:
         ("seen_age_hours", 288.0, "Last was here 12 days ago"),
         ("purchase_age_hours", math.nan, "Never bought something"),
         ("spend_30d_cents", 123_450.0, "Spent 1234.50 in the last 30 days"),
+        ("category_age_hours", 3.0, "Last looked into this category 3 hours ago"),
+        ("category_interest", 0.25, "25 % of recent interest is in this category"),
+        ("category_bought_last", 1.0, "The newest purchase was in this category: yes"),
         ("top_category_share", 0.5, "50 % of interest in one category"),
     ],
 )

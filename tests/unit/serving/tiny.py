@@ -16,10 +16,20 @@ from nearline.contracts.event import Event, Line
 from nearline.transforms.covisits import PAIRS
 from nearline.transforms.customer import CUSTOMER_FEATURES
 from nearline.transforms.item import ITEM_FEATURES
+from nearline.transforms.lifetime import BgNbd, GammaGamma, LifetimeModel
 from nearline.transforms.ranking import RANKER_FEATURES
+from nearline.transforms.score_rows import ROW_FEATURES
 
 ITEMS, CATEGORIES, DIMENSION, LENGTH = 60, 6, 8, 10
 NOW_US = 1_795_201_200_000_000  # 2026-11-20T19:00:00Z
+_SCORES = (
+    (contract.Task.CHURN, 14),
+    (contract.Task.CHURN, 45),
+    (contract.Task.REPURCHASE, 14),
+    (contract.Task.CATEGORY_DEMAND, 14),
+)
+SCORES = [f"{task}_{days}d" for task, days in _SCORES]
+LIFETIME = LifetimeModel(BgNbd(0.24, 4.4, 0.8, 2.4), GammaGamma(6.25, 3.74, 1_545.0))
 BOTH = ("analytics", "personalization")
 
 
@@ -71,25 +81,19 @@ def write(folder: Path, *, seed: int = 0, ranker: bool = True, encoder: str = "s
         _train(generator, len(RANKER_FEATURES), "reg:squarederror").save_model(
             folder / contract.RANKER_FILES[contract.RankerFormat.XGBOOST]
         )
-    specs = []
-    for days in (14, 45):
-        name = f"churn_{days}d"
-        _train(generator, len(CUSTOMER_FEATURES), "binary:logistic").save_model(
-            folder / f"{name}.ubj"
-        )
-        specs.append(
-            contract.ScoreSpec(
-                name,
-                contract.Task.CHURN,
-                days,
-                f"{name}.ubj",
-                list(CUSTOMER_FEATURES),
-                active_days=30 if days == 14 else 0,
-            )
-        )
+    specs = [_score(folder, generator, task, days) for task, days in _SCORES]
     curve = {"x": [0.0, 0.5, 1.0], "y": [0.1, 0.4, 0.9]}
     (folder / contract.CALIBRATION).write_text(json.dumps({spec.name: curve for spec in specs}))
     return seal(folder, specs)
+
+
+def _score(
+    folder: Path, generator: np.random.Generator, task: contract.Task, days: int
+) -> contract.ScoreSpec:
+    name, features = f"{task}_{days}d", list(ROW_FEATURES[task])
+    _train(generator, len(features), "binary:logistic").save_model(folder / f"{name}.ubj")
+    active_days = 30 if days == 14 else 0
+    return contract.ScoreSpec(name, task, days, f"{name}.ubj", features, active_days)
 
 
 def _write_beside(folder: Path, generator: np.random.Generator, vectors: np.ndarray) -> None:
@@ -108,6 +112,8 @@ def _write_beside(folder: Path, generator: np.random.Generator, vectors: np.ndar
         "prices": (0.1 * generator.normal(size=(2, DIMENSION))).tolist(),
     }
     (folder / contract.CONTENT).write_text(json.dumps(content))
+    (folder / contract.CATEGORY_SHARES).write_text(json.dumps({"c1": 0.75, "c2": 0.25}))
+    (folder / contract.LIFETIME).write_text(json.dumps(LIFETIME.parameters()))
 
 
 def seal(folder: Path, specs: list[contract.ScoreSpec]) -> Path:
