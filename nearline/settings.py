@@ -47,6 +47,10 @@ class Settings:
     """Folder of scene and rule files (YAML); empty: `policy` in the home folder."""
     challenger_share: float = 0.0
     """Share of customers whom the challenger answers, 0 to 1; who asks for it gets it anyway."""
+    traces: str = ""
+    """Where spans go: an OTLP address (http://host:4318) or a file; empty: nowhere."""
+    trace_share: float = 0.01
+    """Share of questions whose trace is kept where the caller began none, 0 to 1."""
     served_sample: float = 0.01
     """Share of answers whose feature vectors are kept, 0 to 1 (`nearline skew`)."""
     served_days: float = 30.0
@@ -130,3 +134,11 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
                 f"{name}={text!r} is not a number: expected {item.type}, such as {item.default}"
             ) from None
     return Settings(**values)  # type: ignore[arg-type]
+
+
+def to_environ(settings: Settings) -> dict[str, str]:
+    """The variables that `load` would read these settings from, for a child process."""
+    return {
+        f"NEARLINE_{item.name.upper()}": str(getattr(settings, item.name))
+        for item in fields(Settings)
+    }

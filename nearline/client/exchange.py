@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
+from nearline import tracing
 from nearline.client.errors import AnswerUnreadable, Refused, Unavailable
 from nearline.client.messages import batch_body
 from nearline.client.retry import BODY_STATUSES, RETRY_STATUSES, Backoff, retry_after_s
@@ -25,6 +26,7 @@ from nearline.clock import Clock, utc
 from nearline.contracts.position import LogPosition
 from nearline.contracts.verdict import Outcome, Verdict
 from nearline.errors import PermanentError
+from nearline.tracing import NAME
 
 COLLECTOR, API = "collector", "recommendation API"
 DEADLINE_HEADER = "X-Nearline-Deadline-Ms"
@@ -216,14 +218,12 @@ class Exchange:
         while True:
             left_s = patience.left_s()
             left_ms = min(max(1, int(left_s * 1_000)), _LONGEST_DEADLINE_MS)
-            headers = {DEADLINE_HEADER: str(left_ms)}
-            answer: Answered | Silence = yield Attempt(
-                method,
-                f"{self.api_url}{path}",
-                left_s,
-                headers if content is None else headers | _JSON,
-                content,
-            )
+            headers = {DEADLINE_HEADER: str(left_ms), **({} if content is None else _JSON)}
+            # What a path names beyond its service may be a customer.
+            with tracing.calling(f"{NAME}.{path.split('/')[2]}", headers):
+                answer: Answered | Silence = yield Attempt(
+                    method, f"{self.api_url}{path}", left_s, headers, content
+                )
             if isinstance(answer, Silence):
                 yield patience.pause(answer.cause, None)
                 continue

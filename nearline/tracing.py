@@ -1,0 +1,128 @@
+"""Traces in OpenTelemetry's terms, from the SDK's call to the score; off unless asked for.
+
+A trace tells where the time of one question went. It carries scenes, versions and counts, never
+a customer. Whoever has an OpenTelemetry provider of their own (an app that uses the client)
+keeps it: the client's spans go there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from opentelemetry import propagate, trace
+from opentelemetry.trace import Span
+
+from nearline.errors import PermanentError
+
+NAME = "nearline"
+_tracer = trace.get_tracer(NAME)
+_on = False
+
+
+def start(service: str, target: str, share: float) -> None:
+    """Send this process' spans to `target`: an OTLP address (http://host:4318) or a file.
+
+    A file gets one JSON object a span. `share` of the traces that begin here are kept, 0 to 1; one
+    that a caller began is kept where the caller keeps it. An empty target leaves tracing off.
+    """
+    global _on
+    if not target:
+        return
+    if not 0.0 <= share <= 1.0:
+        raise PermanentError(
+            f"NEARLINE_TRACE_SHARE={share:g} is no share: expected 0 (none) to 1 (every question)"
+        )
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
+
+    provider = TracerProvider(
+        resource=Resource.create({"service.name": f"{NAME}-{service}"}),
+        sampler=ParentBasedTraceIdRatio(share),
+    )
+    provider.add_span_processor(BatchSpanProcessor(_exporter(target), schedule_delay_millis=1_000))
+    trace.set_tracer_provider(provider)
+    _on = True
+
+
+def _exporter(target: str) -> Any:
+    if target.startswith(("http://", "https://")):
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        return OTLPSpanExporter(endpoint=f"{target.rstrip('/')}/v1/traces", timeout=5)
+    return _lines_into(Path(target))
+
+
+def _lines_into(path: Path) -> Any:
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+    class Lines(SpanExporter):
+        """One JSON object a line; several processes may append to one file."""
+
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            text = "".join(f"{json.dumps(_told(span))}\n" for span in spans)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(text)
+            return SpanExportResult.SUCCESS
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return Lines()
+
+
+def _told(span: Any) -> dict[str, Any]:
+    context = span.get_span_context()
+    return {
+        "name": span.name,
+        "service": span.resource.attributes.get("service.name"),
+        "trace_id": f"{context.trace_id:032x}",
+        "span_id": f"{context.span_id:016x}",
+        "parent_id": f"{span.parent.span_id:016x}" if span.parent else None,
+        "start_us": span.start_time // 1_000,
+        "ms": (span.end_time - span.start_time) / 1e6,
+        "attributes": dict(span.attributes or {}),
+    }
+
+
+@contextmanager
+def begun_elsewhere(carrier: Mapping[str, str], name: str) -> Iterator[Span | None]:
+    """A span under the caller's, whose `traceparent` is among the headers; costs nothing if off."""
+    if not _on:
+        yield None
+        return
+    with _tracer.start_as_current_span(
+        name, context=propagate.extract(carrier), kind=trace.SpanKind.SERVER
+    ) as span:
+        yield span
+
+
+@contextmanager
+def part(name: str) -> Iterator[None]:
+    """A span within the one that is under way; costs nothing if tracing is off."""
+    if not _on:
+        yield
+        return
+    with _tracer.start_as_current_span(name):
+        yield
+
+
+@contextmanager
+def calling(name: str, headers: MutableMapping[str, str]) -> Iterator[None]:
+    """A span of a client's call; its `traceparent` goes into the headers.
+
+    Where the app has no provider this adds nothing, and costs some microseconds.
+    """
+    with _tracer.start_as_current_span(name, kind=trace.SpanKind.CLIENT):
+        propagate.inject(headers)
+        yield
+
+
+def told(span: Span | None, **attributes: str | int | bool) -> None:
+    """Say something of a span; None is passed over."""
+    if span is not None:
+        span.set_attributes(attributes)
