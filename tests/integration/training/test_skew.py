@@ -36,12 +36,12 @@ from nearline.transforms.ranking import RANKER_FEATURES
 from serving.answers import Answering, Held
 from serving.bundles import Shelf
 from serving.caps import MemoryCaps
-from serving.churn import Churn
 from serving.exposures import Exposures
 from serving.features import RedisFeatures, connect
 from serving.follow import Follower, RedisItems
 from serving.keeping import Keeper
 from serving.policy.load import shipped
+from serving.score_reading import Scores
 from serving.served_log import ServedLog, appending
 from serving.turns import Turns
 from tests.integration.stream.parts import archived, drain, stream, worker_of
@@ -191,6 +191,7 @@ class Side:
         )
         self.served = ServedLog(appending(connection), share=1.0)
         self.exact = 0
+        turns = Turns(60_000)
 
         async def nowhere(_: object) -> None: ...
 
@@ -198,10 +199,10 @@ class Side:
             held=Held(shelf, lambda: self.follower.table, shipped),
             features=features,
             caps=MemoryCaps(),
-            churn=Churn(features, shelf),
+            scores=Scores(features, shelf, turns),
             exposures=Exposures(nowhere),
             served=self.served,
-            turns=Turns(60_000),
+            turns=turns,
             clock=SystemClock(),
             entropy=os.urandom,
             keeper=Keeper(),
