@@ -48,6 +48,7 @@ from serving.receipts import ENTROPY_BYTES, receipt_of, response_id
 from serving.requests import InvalidRequest, fitting
 from serving.score_reading import Scored, Scores
 from serving.served_log import ServedLog, record_of
+from serving.stages import UNTIMED, Stages
 from serving.tags import tags_for
 from serving.turns import Turns
 
@@ -109,11 +110,12 @@ class Answering:
         keeper: Keeper,
         deadline_ms: float,
         challenger_share: float = 0.0,
+        stages: Stages = UNTIMED,
     ) -> None:
         self._held, self._features, self._caps, self._scores = held, features, caps, scores
         self._exposures, self._served, self._turns = exposures, served, turns
         self._clock, self._entropy = clock, entropy
-        self._keeper = keeper
+        self._keeper, self._stages = keeper, stages
         self._deadline_ms, self._challenger_share = deadline_ms, challenger_share
         self._stocks = Stocks()
         self._popular: tuple[PopularItem, ...] = ()  # Last seen: it outlives a Redis outage.
@@ -136,10 +138,11 @@ class Answering:
         arrived = await self._arrived(query) if query.min_position and query.personalized else True
         ends_s = time.perf_counter() + limit_ms / 1_000
         async with self._turns.turn(limit_ms):
-            inputs = await self._inputs(query)
+            with self._stages("read"):
+                inputs = await self._inputs(query)
             if not arrived:
                 inputs = replace(inputs, missing=(*inputs.missing, Degradation.STALE))
-            composed = compose(inputs, late=lambda: time.perf_counter() > ends_s)
+            composed = compose(inputs, lambda: time.perf_counter() > ends_s, self._stages)
             inputs, composed = await self._capped(inputs, composed)
         self._keep(inputs, composed)
         return Answered(composed.answer, inputs.role, composed.broken)

@@ -15,7 +15,7 @@ from typing import Any
 
 from ray import serve
 
-from nearline import settings
+from nearline import settings, tracing
 from nearline.clock import SystemClock
 from serving import desired
 from serving.config import ServingConfig
@@ -94,6 +94,7 @@ class Gateway:
 
     async def __init__(self, config: ServingConfig, watch: Any) -> None:  # type: ignore[misc]
         self._watch = watch  # Named, so that Serve runs it; they meet in a file.
+        tracing.start("serve", config.traces, config.trace_share)
         self._replica = Replica(config)
         self._grpc = GrpcApi(self._replica.answers)
         await self._replica.start()

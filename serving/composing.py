@@ -36,6 +36,7 @@ from serving.policy.situation import Situation
 from serving.reasons import reasons_for
 from serving.receipts import receipt_of
 from serving.scoring import Scored, scored
+from serving.stages import UNTIMED, Stages
 
 _NEIGHBOURS = 3
 
@@ -83,25 +84,32 @@ class Composed:
     broken: tuple[str, ...]
 
 
-def compose(inputs: Inputs, late: Callable[[], bool] = lambda: False) -> Composed:
-    """The answer to a question. `late` says whether its time is up: then the ranker is left out."""
+def compose(
+    inputs: Inputs, late: Callable[[], bool] = lambda: False, stages: Stages = UNTIMED
+) -> Composed:
+    """The answer to a question. `late` says whether its time is up: then the ranker is left out.
+
+    `stages` times the parts, and changes nothing.
+    """
     query, state = inputs.query, inputs.reading.state
     table = inputs.table or ItemTable(0)
     missing, situation = list(inputs.missing), _situation(inputs)
     if inputs.table is None and inputs.bundle is not None:
         missing.append(Degradation.ITEM_FEATURES_UNAVAILABLE)
     if inputs.bundle is not None and inputs.stock is not None:
-        found = find(inputs.stock, table, state, _asked(inputs, table, situation))
-        marks = scored(
-            found.options,
-            inputs.bundle.ranker,
-            state,
-            table,
-            inputs.as_of_us,
-            {str(voter): weight for voter, weight in inputs.scene.weights.items()},
-            late,
-            inputs.without,
-        )
+        with stages("find"):
+            found = find(inputs.stock, table, state, _asked(inputs, table, situation))
+        with stages("rank"):
+            marks = scored(
+                found.options,
+                inputs.bundle.ranker,
+                state,
+                table,
+                inputs.as_of_us,
+                {str(voter): weight for voter, weight in inputs.scene.weights.items()},
+                late,
+                inputs.without,
+            )
         missing += (*found.failed, *marks.failed)
     else:
         found = _popular(inputs, table)
@@ -110,16 +118,13 @@ def compose(inputs: Inputs, late: Callable[[], bool] = lambda: False) -> Compose
         missing.append(Degradation.BUNDLE_UNAVAILABLE)
     ranked = [found.options[place] for place in marks.order]
     rules = inputs.policy.scene_rules[query.scene]
-    chosen = choose(
-        ranked,
-        situation,
-        rules,
-        vectors_of=_vectors_of(inputs.stock, ranked),
-        dropped=found.dropped,
-    )
+    with stages("rules"):
+        vectors_of = _vectors_of(inputs.stock, ranked)
+        chosen = choose(ranked, situation, rules, vectors_of=vectors_of, dropped=found.dropped)
     shown = [ranked[place] for place in chosen.places]
     at = [marks.order[place] for place in chosen.places]
-    items = _items(inputs, shown, at, chosen, marks)
+    with stages("reasons"):
+        items = _items(inputs, shown, at, chosen, marks)
     if not items and not situation.capped:
         missing.append(Degradation.NOTHING_TO_RECOMMEND)
     if query.bundle is Chosen.CHALLENGER and inputs.role is not Chosen.CHALLENGER:

@@ -36,6 +36,9 @@ class ServingConfig:
     """How often the registry is asked which bundles are champion and challenger."""
     challenger_share: float = 0.0
     """Share of customers whom the challenger answers, 0 to 1."""
+    traces: str = ""
+    """Where spans go (`nearline.tracing.start`)."""
+    trace_share: float = 0.01
     started_us: int = 0
     """When serving was started: what a watcher found before that says nothing of now."""
 
@@ -60,4 +63,6 @@ class ServingConfig:
             deadline_ms=settings.deadline_ms,
             served_sample=checked_share(settings.served_sample),
             challenger_share=settings.challenger_share,
+            traces=settings.traces,
+            trace_share=settings.trace_share,
         )

@@ -8,13 +8,14 @@ malformed frame is told what it is: INVALID_ARGUMENT.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health_pb2
 
+from nearline import tracing
 from nearline.contracts.answer import ScoresBatchAnswer
 from nearline.v1 import recommend_pb2 as pb
 from serving import problems, wire
@@ -38,6 +39,8 @@ class Context(Protocol):
     def set_code(self, code: grpc.StatusCode) -> None: ...
 
     def set_details(self, details: str) -> None: ...
+
+    def invocation_metadata(self) -> Sequence[tuple[str, str]]: ...
 
 
 class GrpcApi:
@@ -134,7 +137,8 @@ def _parsed(kind: type[M], frame: bytes) -> M:
 async def _told(answer: Callable[[], Awaitable[M]], context: Context, empty: M) -> M:
     """The answer, or a fault in the context. Ray would send a bug's stack trace to the caller."""
     try:
-        return await answer()
+        with tracing.begun_elsewhere(dict(context.invocation_metadata()), _service(empty)):
+            return await answer()
     except InvalidRequest as error:
         return _refused(context, error, empty)
     except Overloaded as error:
@@ -146,6 +150,10 @@ async def _told(answer: Callable[[], Awaitable[M]], context: Context, empty: M) 
         context.set_code(grpc.StatusCode.INTERNAL)
         context.set_details(problems.BROKEN)
         return empty
+
+
+def _service(answer: Message) -> str:
+    return answer.DESCRIPTOR.name.removesuffix("Response").lower()
 
 
 def _refused(context: Context, error: InvalidRequest, empty: M) -> M:

@@ -46,6 +46,7 @@ from serving.requests import (
     recommend_query,
     scores_query,
 )
+from serving.traced import Traced
 from serving.turns import Overloaded
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH, pattern=ID_PATTERN)]
@@ -252,6 +253,7 @@ def build(answers: Answers, health: HealthCheck, metrics: Metrics) -> FastAPI:
         redoc_url=None,
     )
     app.add_middleware(BodyLimit)
+    app.add_middleware(Traced)
     problems.install(app)
 
     @app.exception_handler(InvalidRequest)

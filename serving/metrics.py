@@ -136,6 +136,10 @@ class Metrics:
         gauge = Gauge(f"nearline_{name}", help_, registry=self.registry, multiprocess_mode=of_all)
         self._gauges[gauge] = read
 
+    def stage_took(self, name: str, ms: float) -> None:
+        """Count one part of one answer."""
+        self.stage_latency_ms.labels(name).observe(ms)
+
     def refresh(self) -> None:
         """Set the gauges to what is now; the others' pages show what was set last."""
         for gauge, read in self._gauges.items():

@@ -36,6 +36,7 @@ from serving.policy.load import shipped
 from serving.policy.model import Policy, canonical, from_canonical
 from serving.score_reading import Scores
 from serving.served_log import ServedLog, appending
+from serving.stages import Stages
 from serving.turns import Turns
 from serving.watch import WatchState
 
@@ -81,6 +82,7 @@ class Replica:
                 entropy=os.urandom,
                 deadline_ms=config.deadline_ms,
                 challenger_share=config.challenger_share,
+                stages=Stages(self.metrics.stage_took),
             ),
             self.metrics,
         )

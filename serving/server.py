@@ -7,6 +7,7 @@ import importlib
 import io
 import logging
 import os
+import secrets
 import shutil
 import tempfile
 import threading
@@ -29,6 +30,8 @@ from serving.ingress import environment
 READY_LIMIT_S = 180.0
 OBJECT_STORE_BYTES = 80 * 1024 * 1024  # Requests travel inline; Ray's least allowed is 75 MB.
 _STOP_LIMIT_S = 10.0
+_REPLICA_PORTS = 50  # For each door. A port rests for a while after its replica has ended.
+_FIRST_PORT, _LAST_PORT = 20_000, 32_000
 _SESSION, _MARKER = "nl-ray-", "NEARLINE_RAY_SESSION"
 
 
@@ -50,7 +53,13 @@ def running(
     session = Path(tempfile.mkdtemp(prefix=f"{_SESSION}{os.getpid()}-"))
     shared = session / "metrics"
     shared.mkdir()
-    ingress = environment(settings.host, session, free_port=free_port, metrics=shared)
+    ingress = environment(
+        settings.host,
+        session,
+        free_port=free_port,
+        replica_ports=_replica_ports(settings.host),
+        metrics=shared,
+    )
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # Nothing leaves this machine unasked.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
@@ -127,6 +136,21 @@ def _check_ports(settings: Settings) -> None:
                 f"port {port} on {settings.host} is taken, and serving needs it. Stop what uses "
                 f"it, or choose another: NEARLINE_{name.upper()}={port + 100}"
             )
+
+
+def _replica_ports(host: str) -> range:
+    """Ports for the replicas that nobody uses, below those that the kernel gives away."""
+    size = 2 * _REPLICA_PORTS
+    starts = list(range(_FIRST_PORT, _LAST_PORT - size, size))
+    secrets.SystemRandom().shuffle(starts)  # Two services may start at the same moment.
+    for first in starts:
+        ports = range(first, first + size)
+        if all(port_is_free(host, port) for port in ports):
+            return ports
+    raise PermanentError(
+        f"no {size} ports in a row are free on {host} between {_FIRST_PORT} and {_LAST_PORT}, and "
+        "serving needs them for its replicas. Stop services that nobody needs."
+    )
 
 
 def _await_ready(settings: Settings) -> None:

@@ -49,6 +49,9 @@ class Context:
     def set_details(self, details: str) -> None:
         self.details = details
 
+    def invocation_metadata(self) -> list[tuple[str, str]]:
+        return []
+
 
 @pytest.fixture
 def shopped(world: Any, tiny: Any) -> Any:
