@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from nearline.errors import PermanentError
 from serving.ingress import HOST_VARIABLE, environment, mended, on_one_host
 
 # A `bind` that names no address, or all of them.
@@ -72,14 +73,39 @@ def test_ray_knows_every_variable_that_it_is_given(tmp_path: Path) -> None:
 
     (ray,) = find_spec("ray").submodule_search_locations  # type: ignore[union-attr,misc]
     known = "".join(path.read_text() for path in (Path(ray) / "serve" / "_private").glob("*.py"))
-    given = environment("127.0.0.1", tmp_path, free_port=lambda: 1, metrics=tmp_path)
+    given = environment(
+        "127.0.0.1", tmp_path, free_port=lambda: 1, replica_ports=range(4), metrics=tmp_path
+    )
 
     assert [one for one in given if one.startswith("RAY_") and f'"{one}"' not in known] == []
 
 
 def test_no_two_parts_are_given_one_port(tmp_path: Path) -> None:
     numbers = iter(range(5_000, 6_000))
-    given = environment("::1", tmp_path, free_port=lambda: next(numbers), metrics=tmp_path)
+    given = environment(
+        "::1",
+        tmp_path,
+        free_port=lambda: next(numbers),
+        replica_ports=range(20_000, 20_100),
+        metrics=tmp_path,
+    )
 
-    ports = [one for name, one in given.items() if name.endswith("_PORT")]
-    assert len(ports) == len(set(ports)) == 4
+    ports = {name: int(one) for name, one in given.items() if name.endswith("_PORT")}
+    assert len(ports) == len(set(ports.values())) == 8
+    ends = [given[f"RAY_SERVE_DIRECT_INGRESS_{one}_PORT"] for one in ENDS]
+    assert ends == ["20000", "20049", "20050", "20099"]
+
+
+ENDS = ("MIN_HTTP", "MAX_HTTP", "MIN_GRPC", "MAX_GRPC")
+
+
+def test_replicas_get_ports_that_nobody_listens_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    from serving import server
+
+    monkeypatch.setattr(server, "port_is_free", lambda _, port: 25_000 <= port < 25_200)
+    found = {server._replica_ports("127.0.0.1") for _ in range(20)}
+    assert found <= {range(25_000, 25_100), range(25_100, 25_200)}
+
+    monkeypatch.setattr(server, "port_is_free", lambda _, port: port % 90 != 0)
+    with pytest.raises(PermanentError, match="no 100 ports in a row are free"):
+        server._replica_ports("127.0.0.1")
