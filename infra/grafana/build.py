@@ -97,6 +97,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                         rate("nearline_recommend_latency_ms_count", "bundle_role"),
                         "recommend {{bundle_role}}",
                     ),
+                    Query(rate("nearline_scores_latency_ms_count"), "scores"),
                     Query(rate("nearline_churn_latency_ms_count"), "churn"),
                     Query(rate("nearline_tags_latency_ms_count"), "tags"),
                 ),
@@ -110,9 +111,10 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 fault_above=150,
             ),
             Panel(
-                "Churn and tags, p99 流失与标签 p99",
+                "Scores and tags, p99 评分与标签 p99",
                 "",
                 (
+                    Query(quantile(0.99, "nearline_scores_latency_ms"), "scores"),
                     Query(quantile(0.99, "nearline_churn_latency_ms"), "churn"),
                     Query(quantile(0.99, "nearline_tags_latency_ms"), "tags"),
                 ),
