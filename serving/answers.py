@@ -44,6 +44,7 @@ from serving.items import ItemTable
 from serving.keeping import POPULAR, Keeper
 from serving.made import made_of
 from serving.policy.model import Policy
+from serving.problems import where
 from serving.receipts import ENTROPY_BYTES, receipt_of, response_id
 from serving.requests import InvalidRequest, fitting
 from serving.score_reading import Scored, Scores
@@ -142,7 +143,7 @@ class Answering:
                 inputs = await self._inputs(query)
             if not arrived:
                 inputs = replace(inputs, missing=(*inputs.missing, Degradation.STALE))
-            composed = compose(inputs, lambda: time.perf_counter() > ends_s, self._stages)
+            inputs, composed = await self._composed(inputs, lambda: time.perf_counter() > ends_s)
             inputs, composed = await self._capped(inputs, composed)
         self._keep(inputs, composed)
         return Answered(composed.answer, inputs.role, composed.broken)
@@ -243,6 +244,29 @@ class Answering:
             popular=self._popular if bundle is None else (),
             missing=tuple(missing),
         )
+
+    async def _composed(self, inputs: Inputs, late: Callable[[], bool]) -> tuple[Inputs, Composed]:
+        """The answer; after a fault of our own, popular items by the same rules, or none."""
+        try:
+            return inputs, compose(inputs, late, self._stages)
+        except Exception as error:  # noqa: BLE001 - the caller must not see an error page for it
+            logger.error("an answer failed: %s", where(error))
+        missing = [*inputs.missing, Degradation.ANSWER_FAILED]
+        missing += await self._look_for_popular(missing)
+        inputs = replace(
+            inputs,
+            bundle=None,
+            role=None,
+            stock=None,
+            popular=self._popular,
+            missing=tuple(missing),
+        )
+        try:
+            return inputs, compose(inputs)
+        except Exception as error:  # noqa: BLE001 - what is left is an empty list that says why
+            logger.error("an answer of popular items failed: %s", where(error))
+        inputs = replace(inputs, popular=(), reading=_STRANGER, table=None)
+        return inputs, compose(inputs)
 
     async def _look_for_popular(self, missing: list[Degradation]) -> list[Degradation]:
         try:

@@ -50,6 +50,7 @@ class Degradation(StrEnum):
     CHALLENGER_UNAVAILABLE = "challenger_unavailable"  # it was asked for; the champion answered
     EXPOSURES_DELAYED = "exposures_delayed"  # could not be logged yet; kept and retried
     STALE = "stale"  # the event of `min_position` did not arrive within the wait
+    ANSWER_FAILED = "answer_failed"  # a fault of Nearline's own: popular items, see its log
     DEADLINE = "deadline"  # a part was left out because the time was up
     CAP_UNKNOWN = "cap_unknown"  # the counts of a frequency cap could not be read: nothing sent
 

@@ -235,6 +235,21 @@ def test_a_ranker_that_fails_or_answers_nonsense_leaves_the_order_of_retrieval(
         assert ask(shopped).degraded == (Degradation.RANKER_UNAVAILABLE,)
 
 
+def test_after_a_fault_of_our_own_popular_items_answer_and_say_so(shopped: Any) -> None:
+    class Broken:
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError("a bug")
+
+    finder = shopped.shelf.current.finder
+    with_parts(shopped, finder=replace(finder, sources=replace(finder.sources, covisits=Broken())))
+    shopped.features.popular_items = (PopularItem("i1", "c1", 500), PopularItem("i4", "c4", 1))
+
+    answer = ask(shopped)
+
+    assert [item.item_id for item in answer.items] == ["i1"]  # i4 was bought
+    assert answer.degraded == (Degradation.ANSWER_FAILED, Degradation.BUNDLE_UNAVAILABLE)
+
+
 def test_when_the_time_is_up_the_ranker_is_left_out(shopped: Any) -> None:
     answer = run(shopped.answering.recommend(RecommendQuery("ann"), deadline_ms=1e-9))
 
