@@ -151,6 +151,18 @@ def api(found: Health, address: str, champion_version: str | None) -> Result:
                 "docs/runbooks/no-champion.md",
             ),
         )
+    if document.get("policy_refused"):
+        return warn(
+            "api",
+            Words(
+                "the scene and rule files have mistakes, so those before them still hold",
+                "场景或规则文件有错误，仍在使用之前的版本",
+            ),
+            Words(
+                "`nearline scenes check` names each with its line. docs/scenes.md",
+                "`nearline scenes check` 会逐行列出错误。docs/scenes.md",
+            ),
+        )
     if document.get("status") != "ok":
         return warn(
             "api",

@@ -72,6 +72,14 @@ def test_an_api_that_does_not_reach_the_registry_says_so_and_blames_no_fallback(
     assert "fallback" not in result.what.en
 
 
+def test_an_api_whose_policy_files_have_mistakes_names_the_command_that_finds_them() -> None:
+    result = api({**WELL, "status": "degraded", "policy_refused": "scenes.yaml:3: sorces"})
+
+    assert result.level is Level.WARN
+    assert "those before them still hold" in result.what.en
+    assert "nearline scenes check" in result.todo.en
+
+
 def test_an_api_that_refused_the_champion_says_why() -> None:
     result = api({**WELL, "bundle": "3", "bundle_refused": "its features differ"})
 
