@@ -61,7 +61,8 @@ class RedisCaps:
             args += (now_us - round(cap.window_hours * HOUR_US), cap.at_most)
         key = keys.cap(caps[0].channel, customer_id)
         try:
-            taken = await asyncio.wait_for(self._take(keys=[key], args=args), self._timeout_s)
+            async with asyncio.timeout(self._timeout_s):
+                taken = await self._take(keys=[key], args=args)
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreUnavailable("Redis", "its address", type(error).__name__) from error
         return bool(taken)

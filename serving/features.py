@@ -118,7 +118,9 @@ class RedisFeatures:
         if self._silences >= SILENCES and now_s() < self._rests_until_s:
             raise StoreUnavailable("Redis", "its address", "silent a moment ago")
         try:
-            answer = await asyncio.wait_for(_awaited(read), self._timeout_s)
+            # Not `wait_for`: in Python 3.11 it costs a task, and may lose a cancellation.
+            async with asyncio.timeout(self._timeout_s):
+                answer = await read()
         except (RedisError, OSError, TimeoutError) as error:
             if isinstance(error, TimeoutError):
                 self._silences, self._rests_until_s = self._silences + 1, now_s() + self._rest_s
@@ -126,10 +128,6 @@ class RedisFeatures:
             raise StoreUnavailable("Redis", "its address", type(error).__name__) from error
         self._silences = 0
         return answer
-
-
-async def _awaited(read: Callable[[], Awaitable[T]]) -> T:
-    return await read()
 
 
 def _readable(parse: Callable[[], T]) -> T:

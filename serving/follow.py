@@ -202,6 +202,8 @@ class RedisItems:
 
     async def _within(self, read: Any) -> Any:
         try:
-            return await asyncio.wait_for(read, self._limit_s)
+            # Not `wait_for`: in Python 3.11 it may lose the cancellation that ends its task.
+            async with asyncio.timeout(self._limit_s):
+                return await read
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreUnavailable("Redis", "its address", type(error).__name__) from error
