@@ -136,6 +136,8 @@ def _part(name: str, snapshot: Snapshot) -> Part:
 def _answers(serve: Window) -> dict[str, Spread]:
     named = _spreads(serve, "nearline_recommend_latency_ms", "bundle_role")
     found = {f"recommend {role}": spread for role, spread in named.items()}
+    scored = _spreads(serve, "nearline_scores_latency_ms", "asked")
+    found |= {f"scores {asked}": spread for asked, spread in scored.items()}
     for answer in ("churn", "tags"):
         spread = _spread(serve, f"nearline_{answer}_latency_ms")
         if spread is not None:

@@ -63,6 +63,7 @@ def busy() -> Figures:
         running.worker.lag_ms.observe(2.5)
     running.gateway.freshness_ms.observe(200.0)
     running.gateway.stage_latency_ms.labels("features").observe(1.5)
+    running.gateway.scores_latency_ms.labels("batch").observe(400.0)
     running.gateway.degraded.labels("recommend", "stale", "champion").inc(5)
     running.gateway.degraded.labels("tags", "stale", "none").inc(5)
     running.gateway.rule_violations.labels("never_purchased").inc()
@@ -121,7 +122,7 @@ def test_events_and_lags_come_from_their_parts(busy: Figures) -> None:
 
 
 def test_a_role_that_never_answered_has_no_row(busy: Figures) -> None:
-    assert busy.answers_ms.keys() == {"recommend champion", "churn", "tags"}
+    assert busy.answers_ms.keys() == {"recommend champion", "scores batch", "churn", "tags"}
 
 
 def test_a_part_that_is_down_is_said_so_and_takes_nothing_else_with_it() -> None:
