@@ -94,7 +94,7 @@ class RedisFeatures:
             asked.hmget(CUSTOMER_VIEW.key(customer_id), customer_fields(partition))  # type: ignore[arg-type]
         replies = await self._within(asked.execute)
         return [
-            _or_none(partial(parse_customer, partition, reply))
+            readable_or_none(partial(parse_customer, partition, reply))
             for partition, reply in zip(partitions, replies, strict=True)
         ]
 
@@ -140,7 +140,7 @@ def _readable(parse: Callable[[], T]) -> T:
         raise StoreUnavailable("Redis", "its address", f"an unreadable row: {kind}") from None
 
 
-def _or_none(parse: Callable[[], T]) -> T | None:
+def readable_or_none(parse: Callable[[], T]) -> T | None:
     """Of many rows, one that cannot be read does not make the others fail."""
     try:
         return _readable(parse)

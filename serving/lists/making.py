@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import redis
@@ -22,8 +23,10 @@ from nearline.feast_layout import CUSTOMER_VIEW
 from nearline.online import customer_fields, parse_customer
 from nearline.say import Words
 from nearline.settings import Settings
+from nearline.transforms import customer
 from nearline.transforms.customer import CustomerState
 from serving.bundles import Bundle, Part, load
+from serving.features import readable_or_none
 from serving.lists.choosing import Best, Capped, sort_out
 from serving.lists.model import TASKS, Channel, Entry, Left, Made, Wanted
 from serving.lists.reach import Reach, Reachable, reach
@@ -169,10 +172,11 @@ def _states(client: redis.Redis, partitions: int, ids: Sequence[str]) -> list[Cu
     owners = [partition_of(one, partitions) for one in ids]
     for customer_id, partition in zip(ids, owners, strict=True):
         asked.hmget(CUSTOMER_VIEW.key(customer_id), customer_fields(partition))  # type: ignore[arg-type]
-    return [
-        parse_customer(partition, reply).state
+    rows = [
+        readable_or_none(partial(parse_customer, partition, reply))
         for partition, reply in zip(owners, asked.execute(), strict=True)
     ]
+    return [row.state if row else customer.EMPTY for row in rows]
 
 
 class _Caps:

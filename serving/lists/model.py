@@ -114,7 +114,10 @@ class Left(StrEnum):
 LEFT_WORDS = {
     Left.NO_CONSENT: Words("have not consented to marketing", "未同意营销"),
     Left.EXCLUDED: Words("stand in the file to leave out", "在排除名单中"),
-    Left.UNKNOWN: Words("have done nothing that may be used", "没有可用的行为"),
+    Left.UNKNOWN: Words(
+        "have no features in the store: nothing that may be used, or no backfill yet",
+        "特征库中没有数据：没有可用的行为，或尚未回填",
+    ),
     Left.OUTSIDE_COHORT: Words(
         "were unseen for too long: no score was calibrated on such",
         "离开过久：模型未在此类顾客上校准",

@@ -190,6 +190,20 @@ def test_a_withdrawal_on_the_log_that_history_does_not_hold_yet_counts(
     assert after.left[Left.NO_CONSENT] == before.left[Left.NO_CONSENT] + 1
 
 
+def test_one_row_that_cannot_be_read_costs_no_more_than_itself(
+    tmp_path: Path, valkey: redis.Redis, valkey_server: EmbeddedValkey, tiny: Any, bundle: Bundle
+) -> None:
+    shop = Shop(tmp_path, valkey, valkey_server.url, tiny, 6)
+    before = shop.list(bundle)
+    broken = before.entries[0].customer_id
+    valkey.hset(CUSTOMER_VIEW.key(broken), CUSTOMER_VIEW.fields["views_total"], b"\xff")
+
+    after = shop.list(bundle)
+
+    assert after.entries == before.entries[1:]
+    assert after.left[Left.UNKNOWN] == before.left.get(Left.UNKNOWN, 0) + 1
+
+
 def test_what_the_bundle_cannot_say_is_told_with_what_it_can(bundle: Bundle, tiny: Any) -> None:
     with pytest.raises(making.NoModel, match=r"no churn within 15 days; it knows 14, 45"):
         making.fitting(replace(EVERYTHING, horizon_days=15), bundle)
