@@ -12,9 +12,8 @@ from pathlib import Path
 
 from serving.problems import problem
 
-_STARTING = json.dumps(
-    problem(503, "unavailable", "The proxy has just started; ask again in a second.")
-)
+_NOBODY = json.dumps(problem(503, "unavailable", "Nobody answers right now; ask again soon."))
+_RAYS_PAGE = "errorfile {status} {{{{ config.error_file_path }}}}"
 HOST_VARIABLE = "NEARLINE_HOST"
 
 
@@ -48,7 +47,10 @@ def environment(
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response response-timeout 502",
         "RAY_SERVE_HAPROXY_RETRIES": "3",
-        "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "500ms",
+        # A replica that died is passed over at once, since it refuses connections; one that is
+        # only busy must not be taken for dead, or nobody is left to answer (measured).
+        "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "2s",
+        "RAY_SERVE_HAPROXY_HEALTH_CHECK_FALL": "4",
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": "10",
         # A proxy that died is missed after three looks; 30 s by default.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
@@ -71,16 +73,19 @@ def environment(
 
 
 def mended(template: str, host: str) -> str:
-    """HAProxy's configuration with its own pages on one address, and a better first answer.
+    """HAProxy's configuration with its own pages on one address, and better words of its own.
 
-    While it knows no route yet, it says that asking again helps, not that a path is unknown.
+    While it knows no route yet, or no replica that is well, it says that asking again helps: not
+    that a path is unknown, nor 500, which Ray would make of each.
     """
     before, fallback, after = on_one_host(template, host).partition("\nbackend default_backend\n")
     _, item, rest = after.partition("{%-")
-    answer = (
-        "    http-request return status 503 content-type application/problem+json string "
-        f"'{_STARTING}' hdr Retry-After 1\n"
-    )
+    said = f"content-type application/problem+json string '{_NOBODY}' hdr Retry-After 1"
+    answer = f"    http-request return status 503 {said}\n"
+    for status in (502, 503, 504):
+        before = before.replace(
+            _RAYS_PAGE.format(status=status), f"http-error status {status} {said}"
+        )
     return before + fallback + answer + item + rest
 
 

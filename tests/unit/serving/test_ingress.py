@@ -48,6 +48,7 @@ def test_the_installed_rays_proxy_opens_nothing_to_everybody_after_the_hook() ->
 
     assert ANYWHERE.findall(ours) == []
     assert ours == mended(plain, "127.9.9.9")
+    assert "errorfile" not in ours
     assert "status 503" in ours.split("\nbackend default_backend\n")[1].split("\n{%-")[0]
     assert ours.count("bind 127.9.9.9:{{") == 2
     # The others name a host already: the one that Serve was given.
