@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,13 +20,12 @@ import psutil
 import pytest
 import redis
 
+from nearline import keys
 from nearline.contracts.event import EXPOSURE, Event
-from nearline.contracts.position import LogPosition, partition_of, start_of
+from nearline.contracts.position import start_of
 from nearline.embedded.valkey import EmbeddedValkey, free_port
-from nearline.feast_layout import CUSTOMER_VIEW, ITEM_VIEW
 from nearline.log import read_after
-from nearline.online import COMMIT_SCRIPT, commit_args, customer_columns, item_columns
-from nearline.transforms import customer, item
+from tests.integration.stream.parts import append, stream
 
 HERE = Path(__file__).parent
 PARTITIONS = 4
@@ -34,7 +34,7 @@ PARTITIONS = 4
 class Service:
     """A running `nearline serve` with everything it leans on."""
 
-    def __init__(self, home: Path, valkey: EmbeddedValkey) -> None:
+    def __init__(self, home: Path, valkey: EmbeddedValkey, **variables: str) -> None:
         self.home, self.valkey = home, valkey
         self.http_port, self.grpc_port = free_port(), free_port()
         self.environ = {
@@ -45,8 +45,11 @@ class Service:
             "NEARLINE_API_GRPC_PORT": str(self.grpc_port),
             # A crowded test machine may pause for longer than a production one.
             "NEARLINE_FEATURES_TIMEOUT_MS": "2000",
+            "NEARLINE_DEADLINE_MS": "20000",
             "NEARLINE_LANG": "en",
+            **variables,
         }
+        self.seeds: dict[str, int] = {}  # of the bundles published, by version
         self.output = home / "serve.out"
         started = time.monotonic()
         with self.output.open("wb") as output:
@@ -86,7 +89,33 @@ class Service:
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        return done.stdout.split()[-1]
+        version = done.stdout.split()[-1]
+        self.seeds[version] = seed
+        return version
+
+    @contextlib.contextmanager
+    def promoting(self) -> Iterator[Callable[[str], None]]:
+        """A function that makes a registered version champion, and returns when it is."""
+        with subprocess.Popen(
+            [sys.executable, str(HERE / "publish.py"), str(self.home), "0", "moves"],
+            env=self.environ,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            to, back = process.stdin, process.stdout
+
+            def promote(version: str) -> None:
+                to.write(f"{version}\n")
+                to.flush()
+                assert back.readline() == f"{version}\n"
+
+            try:
+                yield promote
+            finally:
+                to.close()
 
     def exposures(self) -> dict[str, Event]:
         """What was shown, by the id of its answer, as the log holds it."""
@@ -111,19 +140,70 @@ class Service:
                 continue
         return found
 
-    def replica(self, name: str) -> psutil.Process:
-        """The one replica of a deployment."""
-        (found,) = [
+    def replicas(self, name: str) -> list[psutil.Process]:
+        """Those of a deployment."""
+        return [
             process
             for process in self.processes()
-            if any(f"ServeReplica:nearline:{name}" in word for word in process.cmdline())
+            if any(f"ServeReplica:nearline:{name}" in word for word in cmdline(process))
         ]
+
+    def replica(self, name: str) -> psutil.Process:
+        """One replica of a deployment."""
+        return self.replicas(name)[0]
+
+    @contextlib.contextmanager
+    def own(self, replica: psutil.Process) -> Iterator[httpx.Client]:
+        """A client of one replica's own port, past HAProxy."""
+        for _, port in sorted(self.listening([replica])):
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+                if answers_http(client):
+                    yield client
+                    return
+        raise AssertionError(f"replica {replica.pid} answers at no port")
+
+    def everywhere(self, holds: Callable[[dict[str, Any]], bool], limit_s: float = 60.0) -> None:
+        """Wait until something holds of the health of every replica."""
+        until(lambda: all(holds(health) for health in self.healths()), limit_s, self.check)
+
+    def healths(self) -> list[dict[str, Any]]:
+        """What each replica says of itself."""
+        found = []
+        for replica in self.replicas("Gateway"):
+            with self.own(replica) as client:
+                found.append(client.get("/healthz").json())
+        return found
+
+    def listening(self, processes: Iterable[psutil.Process]) -> set[tuple[str, int]]:
+        """Where they listen: addresses and ports."""
+        found = set()
+        for process in processes:
+            with contextlib.suppress(psutil.Error):
+                found |= {
+                    (one.laddr.ip.removeprefix("::ffff:"), one.laddr.port)
+                    for one in process.net_connections()
+                    if one.status == psutil.CONN_LISTEN
+                }
         return found
 
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.terminate()
             self.process.wait(60)
+
+
+def answers_http(client: httpx.Client) -> bool:
+    try:
+        return client.get("/healthz").status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def cmdline(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except psutil.Error:  # It ended meanwhile.
+        return []
 
 
 def until(
@@ -181,6 +261,10 @@ def champion(service: Service) -> None:
 @pytest.fixture(scope="session")
 def shoppers(service: Service, tiny: Any) -> dict[str, set[str]]:
     """Forty customers with random histories; the items that each has bought."""
+    return shop(service, tiny)
+
+
+def shop(service: Service, tiny: Any) -> dict[str, set[str]]:
     generator = random.Random(11)
     names = ("view_item", "view_item", "view_item", "add_to_cart", "purchase", "add_to_wishlist")
     events = [
@@ -193,7 +277,7 @@ def shoppers(service: Service, tiny: Any) -> dict[str, set[str]]:
         )
         for number in range(1_200)
     ]
-    commit(service.redis, events)
+    happen(service, events)
     return {
         name: {
             line.item_id
@@ -205,22 +289,20 @@ def shoppers(service: Service, tiny: Any) -> dict[str, set[str]]:
     }
 
 
-def commit(client: redis.Redis, events: Iterable[Event]) -> None:
-    """Do what the stream worker does, through its own script, for new entities."""
-    by_customer: dict[str, list[Event]] = {}
-    by_item: dict[str, list[Event]] = {}
-    for event in events:
-        by_customer.setdefault(event.customer_id, []).append(event)
-        for line in event.lines:
-            by_item.setdefault(line.item_id, []).append(event)
-    script = client.register_script(COMMIT_SCRIPT)
-    for customer_id, theirs in by_customer.items():
-        upto = LogPosition(partition_of(customer_id, PARTITIONS), 1, len(theirs))
-        row = customer_columns(customer.fold(theirs))
-        known_at_us = max(event.known_at_us for event in theirs)
-        args = commit_args(CUSTOMER_VIEW, row, known_at_us, upto, 0)
-        assert script([CUSTOMER_VIEW.key(customer_id)], args) == b"applied"
-    for item_id, its in by_item.items():
-        row = item_columns(item.fold(item_id, its))
-        args = commit_args(ITEM_VIEW, row, its[0].known_at_us, LogPosition(0, 1, 1), 0)
-        client.eval(COMMIT_SCRIPT, 1, ITEM_VIEW.key(item_id), *args)
+def happen(service: Service, events: Sequence[Event]) -> None:
+    """Through log and stream worker, until every replica's items know of it."""
+    append(service.redis, events, PARTITIONS)
+    stream(service.redis, PARTITIONS)
+    if service.health()["bundle"]:
+        applied = [service.redis.get(keys.applied(partition)) for partition in range(PARTITIONS)]
+        tokens = [f"{at}-{held.decode()}" for at, held in enumerate(applied)]
+        for replica in service.replicas("Gateway"):
+            with service.own(replica) as client:
+                until(lambda client=client: positions(client) == tokens)  # type: ignore[misc]
+
+
+def positions(client: httpx.Client) -> list[str]:
+    """Which events the items of an answer know of."""
+    question = {"customer_id": "nobody", "as_of_us": 1}
+    answer = client.post("/v1/recommend", json=question).json()
+    return list(answer["receipt"]["item_positions"])

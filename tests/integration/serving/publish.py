@@ -1,8 +1,8 @@
 """Register the tiny bundle: python publish.py HOME SEED [tamper] [challenger]; prints the version.
 
 It becomes champion; or challenger, with a LightGBM ranker that was brought from outside.
-`withdraw` takes the challenger's alias away. A process of its own, so that importing MLflow
-stays out of the tests'.
+`withdraw` takes the challenger's alias away; `moves` reads versions from standard input, makes
+each champion and says so. A process of its own, so that importing MLflow stays out of the tests'.
 """
 
 from __future__ import annotations
@@ -26,6 +26,13 @@ def main(home: Path, seed: int, how: set[str]) -> None:
         client = registry.client(f"sqlite:///{home / 'mlflow.db'}")
         client.delete_registered_model_alias(REGISTERED_MODEL, CHALLENGER)
         sys.stdout.write("withdrawn\n")
+        return
+    if "moves" in how:
+        client = registry.client(f"sqlite:///{home / 'mlflow.db'}")
+        for line in sys.stdin:
+            client.set_registered_model_alias(REGISTERED_MODEL, CHAMPION, line.strip())
+            sys.stdout.write(line)
+            sys.stdout.flush()
         return
     path = Path(__file__).parents[2] / "unit" / "serving" / "tiny.py"
     spec = importlib.util.spec_from_file_location("tiny", path)

@@ -1,7 +1,8 @@
 """The whole answering side: Ray Serve, Valkey, MLflow, HTTP and gRPC, as a user starts it.
 
-The tests share one service with those of test_beginning.py and test_challenger.py, which run
-before, and tell one story from top to bottom: it answers, loses its parts one by one, and stops.
+The tests share one service with those of test_beginning.py, test_challenger.py and
+test_promotions.py, which run before, and tell one story from top to bottom: it answers, loses
+its parts one by one, and stops.
 """
 
 from __future__ import annotations
@@ -10,18 +11,22 @@ import json
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from nearline import keys
 from nearline.v1 import recommend_pb2 as pb
 from nearline.v1 import recommend_pb2_grpc
+from serving.policy.load import shipped
+from tests.integration.serving.conftest import PARTITIONS
+from tests.integration.serving.recompose import Recomposer
 from tests.same_answer import differences
 
 pytestmark = [pytest.mark.ray, pytest.mark.redis, pytest.mark.usefixtures("champion")]
@@ -29,24 +34,99 @@ pytestmark = [pytest.mark.ray, pytest.mark.redis, pytest.mark.usefixtures("champ
 Until = Callable[..., None]
 
 
-def test_http_and_grpc_give_the_same_answer_in_200_cases(
+@pytest.fixture(scope="module")
+def again(service: Any, shoppers: dict[str, set[str]], tiny: Any, tmp_path_factory: Any) -> Any:
+    """What the champion must answer."""
+    version = service.health()["bundle"]
+    folder = tiny.write(tmp_path_factory.mktemp("again") / version, seed=service.seeds[version])
+    return Recomposer(service.valkey.url, PARTITIONS, shoppers, {version: folder})
+
+
+def question(generator: random.Random, tiny: Any, shoppers: Iterable[str]) -> dict[str, Any]:
+    """A question to any scene, with any of what may be asked."""
+    scene = generator.choice(sorted(shipped().scenes))
+    anchors = [tiny.item_id(generator.randrange(90)) for _ in range(generator.randint(1, 3))]
+    needs = shipped().scenes[scene].needs
+    optional: dict[str, Any] = {
+        "k": generator.randint(1, 100),
+        "exclude_item_ids": [tiny.item_id(generator.randrange(90)) for _ in range(3)],
+        "item_ids": anchors,
+        "category": generator.choice(["c1", "c5", "nothing has it"]),
+        "channel": generator.choice(["push", "email", "fax"]),
+        "age_years": generator.choice([0, 12, 40]),
+        "personalization": generator.choice(["on", "off"]),
+        "explain": generator.random() < 0.5,
+        "max_wait_ms": 0,
+    }
+    asked = {name: one for name, one in optional.items() if generator.random() < 0.5}
+    needed = {"items": {"item_ids": anchors}, "category": {"category": "c2"}}.get(needs, {})
+    return {
+        "customer_id": generator.choice([*shoppers, "a stranger", "陌生人/1"]),
+        "scene": scene,
+        "as_of_us": tiny.NOW_US + generator.randrange(10**12),
+        **asked,
+        **needed,
+    }
+
+
+def test_http_and_grpc_give_what_the_stores_and_the_bundle_say_in_200_cases(
+    service: Any, again: Recomposer, shoppers: dict[str, set[str]], tiny: Any
+) -> None:
+    """Each answer again in this process: HTTP to the byte, gRPC field by field."""
+    stub = recommend_pb2_grpc.RecommendationsStub(service.channel)
+    generator, explored, listed = random.Random(5), 0, 0
+    for _ in range(200):
+        asked = question(generator, tiny, shoppers)
+        over_http = service.http.post("/v1/recommend", json=asked)
+        over_grpc = stub.Recommend(pb.RecommendRequest(**asked))
+
+        shown = over_http.json()
+        assert over_http.content == again.bytes_of(asked, shown), asked
+        # Chance comes from the id, so the list of another answer explores other places.
+        likewise = shown | {"response_id": over_grpc.response_id}
+        expected = json.loads(again.bytes_of(asked, likewise))
+        assert differences(expected, over_grpc) == [], asked
+        assert shown["degraded"] in ([], ["nothing_to_recommend"])
+        listed += bool(shown["items"])
+        explored += any(item["propensity"] < 1 for item in shown["items"])
+    assert listed > 190  # Else the comparison said less than it seems to.
+    assert explored > 20
+
+
+def test_ones_own_event_is_in_the_answer_that_names_its_token_over_both_doors(
     service: Any, shoppers: dict[str, set[str]], tiny: Any
 ) -> None:
     stub = recommend_pb2_grpc.RecommendationsStub(service.channel)
-    generator = random.Random(5)
-    for _ in range(200):
-        question = {
-            "customer_id": generator.choice([*shoppers, "a stranger", "陌生人/1"]),
-            "scene": generator.choice(["home", "detail", "cart", "after_purchase", "marketing"]),
-            "k": generator.randint(1, 100),
-            "exclude_item_ids": [tiny.item_id(generator.randrange(90)) for _ in range(3)],
-            "as_of_us": tiny.NOW_US + generator.randrange(10**12),
-        }
-        over_http = service.http.post("/v1/recommend", json=question).json()
-        over_grpc = stub.Recommend(pb.RecommendRequest(**question))
+    position = service.recommend("shopper-9")["receipt"]["log_position"]
+    assert position
+    seen = {"customer_id": "shopper-9", "min_position": position, "max_wait_ms": 0}
+    partition, ms, counter = position.split("-")
+    unseen = seen | {"min_position": f"{partition}-{int(ms) + 10**9}-{counter}"}
+    foreign = seen | {"min_position": f"{(int(partition) + 1) % PARTITIONS}-{ms}-{counter}"}
 
-        assert differences(over_http | {"response_id": over_grpc.response_id}, over_grpc) == []
-        assert over_grpc.degraded == []
+    assert service.recommend(**seen)["degraded"] == []
+    assert list(stub.Recommend(pb.RecommendRequest(**seen)).degraded) == []
+    assert service.recommend(**unseen)["degraded"] == ["stale"]
+    assert list(stub.Recommend(pb.RecommendRequest(**unseen)).degraded) == ["stale"]
+    refused = service.http.post("/v1/recommend", json=foreign)
+    assert (refused.status_code, "min_position" in refused.text) == (422, True)
+    with pytest.raises(grpc.RpcError) as told:
+        stub.Recommend(pb.RecommendRequest(**foreign))
+    assert told.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_channels_cap_counts_over_all_replicas_and_both_doors(
+    service: Any, shoppers: dict[str, set[str]]
+) -> None:
+    """Two pushes a day, as shipped; ten are asked for at once."""
+    stub = recommend_pb2_grpc.RecommendationsStub(service.channel)
+    asked = {"customer_id": "shopper-10", "scene": "push"}
+    with ThreadPoolExecutor(10) as pool:
+        over_http = pool.map(lambda _: service.recommend(**asked)["items"], range(5))
+        over_grpc = pool.map(lambda _: stub.Recommend(pb.RecommendRequest(**asked)).items, range(5))
+        sizes = sorted(len(items) for items in (*over_http, *over_grpc))
+
+    assert sizes == [0] * 8 + [3, 3]
 
 
 def test_churn_and_tags_agree_over_http_and_grpc(
@@ -128,20 +208,51 @@ def test_grpc_has_health_and_reflection(service: Any) -> None:
 
 
 def test_only_loopback_can_ask(service: Any) -> None:
-    ours = {service.http_port: set(), service.grpc_port: set()}
-    for process in service.processes():
-        for connection in process.net_connections():
-            if connection.status == "LISTEN" and connection.laddr.port in ours:
-                ours[connection.laddr.port].add(connection.laddr.ip.removeprefix("::ffff:"))
+    """HAProxy's door and its own pages, each replica's ports, and the proxy that stands by."""
+    proxies = [one for one in service.processes() if one.name() == "haproxy"]
+    doors = service.listening(proxies)
+    assert {("127.0.0.1", service.http_port), ("127.0.0.1", service.grpc_port)} < doors
+    assert len(doors) == 4  # With the pages of metrics and of statistics.
+    assert {address for address, _ in doors} == {"127.0.0.1"}
 
-    assert set(map(frozenset, ours.values())) == {frozenset({"127.0.0.1"})}
+    everywhere = service.listening(service.processes())
+    asked = [port for _, port in doors | everywhere if answers_http(port)]
+    assert {service.http_port} < set(asked)
+    anywhere = {port for address, port in everywhere if address != "127.0.0.1"}
+    assert not anywhere & set(asked), "something answers HTTP to everybody"
+
+
+def answers_http(port: int) -> bool:
+    try:
+        httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=2)
+    except httpx.HTTPError:
+        return False
+    return True
 
 
 def test_training_libraries_are_not_even_loaded(service: Any) -> None:
-    for name in ("Gateway", "Retrieval", "Ranking", "Churn", "BundleWatch"):
-        maps = Path(f"/proc/{service.replica(name).pid}/maps").read_text()
+    replicas = service.replicas("Gateway")
+    assert len(replicas) == 2
+    for replica in (*replicas, service.replica("BundleWatch")):
+        maps = Path(f"/proc/{replica.pid}/maps").read_text()
         for library in ("/pandas/", "/sklearn/", "/torch/"):
             assert library not in maps
+
+
+def test_any_replicas_page_of_metrics_tells_of_all(service: Any) -> None:
+    def counted() -> float:
+        page = service.http.get("/metrics").text
+        series = 'nearline_recommend_latency_ms_count{bundle_role="champion"}'
+        return sum(float(line.split()[-1]) for line in page.splitlines() if series in line)
+
+    before = counted()
+    for _ in range(40):
+        service.recommend("shopper-11")
+
+    assert {counted() for _ in range(10)} == {before + 40}
+    page = service.http.get("/metrics").text
+    assert "nearline_rule_violations_total{" not in page
+    assert "shopper" not in page
 
 
 @pytest.mark.slow
@@ -163,7 +274,7 @@ def test_the_api_document_holds_against_a_machine_that_tries_to_break_it(service
 
 
 def test_what_was_shown_lands_on_the_log(service: Any, wait_until: Until) -> None:
-    answer = service.recommend("somebody", k=3, scene="detail")
+    answer = service.recommend("somebody", k=3, scene="detail", item_ids=["i3"])
 
     wait_until(lambda: answer["response_id"] in service.exposures())
 
@@ -187,70 +298,35 @@ def test_without_redis_strangers_answers_come_at_once_and_exposures_are_kept(
     finally:
         service.valkey.start()
 
+    service.everywhere(lambda health: health["redis"] and not health["exposures_waiting"])
     wait_until(lambda: service.recommend("shopper-1")["degraded"] == [])
     wait_until(lambda: answer["response_id"] in service.exposures())
 
 
-def test_without_the_ranker_retrieval_answers_until_it_is_back(
-    service: Any, wait_until: Until
-) -> None:
-    service.replica("Ranking").kill()
+def test_a_replica_that_is_killed_costs_nobody_an_answer(service: Any, wait_until: Until) -> None:
+    """HAProxy asks another: a question changes nothing that a second asking would double."""
+    killed, before = service.replica("Gateway"), len(service.replicas("Gateway"))
+    seen: list[tuple[str, tuple[str, ...], int]] = []
 
-    seen: list[list[str]] = []
+    def asked() -> int:
+        answer = service.recommend("shopper-2")
+        seen.append((answer["versions"]["bundle"], tuple(answer["degraded"]), len(answer["items"])))
+        return len(seen)
 
-    def degraded_then_well() -> bool:
-        seen.append(service.recommend("shopper-2")["degraded"])
-        return ["ranker_unavailable"] in seen and seen[-1] == []
+    with ThreadPoolExecutor(4) as pool:
+        going = [pool.submit(lambda: [asked() for _ in range(150)]) for _ in range(4)]
+        wait_until(lambda: len(seen) > 100)
+        killed.kill()
+        for one in going:
+            one.result()
 
-    wait_until(degraded_then_well, 120)
+    def back() -> bool:
+        asked()
+        return len(service.replicas("Gateway")) == before
 
-    assert all(one in ([], ["ranker_unavailable"]) for one in seen)
-
-
-def test_without_retrieval_the_gateway_answers_until_it_is_back(
-    service: Any, wait_until: Until
-) -> None:
-    service.redis.set(keys.FALLBACK_POPULAR, json.dumps([["spare", "c", 100]]))
-    service.replica("Retrieval").kill()
-
-    seen: list[tuple[str, list[str]]] = []
-
-    def degraded_then_well() -> bool:
-        answer = service.recommend("shopper-3")
-        seen.append((answer["items"][0]["item_id"], answer["degraded"]))
-        return ("spare", ["bundle_unavailable"]) in seen and seen[-1][1] == []
-
-    wait_until(degraded_then_well, 120)
-
-
-def test_a_swap_loses_no_request_and_mixes_no_bundles(service: Any, wait_until: Until) -> None:
-    old = service.health()["bundle"]
-    new = service.publish(2)
-    answers: list[dict[str, Any]] = []
-
-    def swapped() -> bool:
-        answers.append(service.recommend("shopper-4"))
-        return bool(answers[-1]["versions"]["bundle"] == new)
-
-    wait_until(swapped)
-
-    versions = [answer["versions"]["bundle"] for answer in answers]
-    assert set(versions) <= {old, new}
-    assert versions == sorted(versions, key=[old, new].index)
-    assert all(answer["degraded"] == [] for answer in answers)
-
-
-def test_a_tampered_champion_is_refused_and_the_old_one_stays(
-    service: Any, wait_until: Until
-) -> None:
-    old = service.health()["bundle"]
-
-    bad = service.publish(3, "tamper")
-    wait_until(lambda: f"bundle {bad}" in service.health()["bundle_refused"])
-
-    assert "changed after it was sealed" in service.health()["bundle_refused"]
-    answer = service.recommend("shopper-5")
-    assert (answer["versions"]["bundle"], answer["degraded"]) == (old, [])
+    wait_until(back, 120)
+    assert killed.pid not in {one.pid for one in service.replicas("Gateway")}
+    assert set(seen) == {(service.health()["bundle"], (), 10)}
 
 
 def test_it_logs_no_customer(service: Any) -> None:
