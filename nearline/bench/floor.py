@@ -36,13 +36,15 @@ _EXPIRE_S = 3_600
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """The running parts: an echo over HTTP and gRPC, and a reader of a stream."""
+    """The running parts: echoes over HTTP (bare ASGI, FastAPI) and gRPC, a reader of a stream."""
 
     redis: redis.Redis
     stream: str
     row: str
     client: Client
+    http_url: str
     grpc_address: str
+    fastapi_url: str
 
     def log_to_features(self, number: int) -> None:
         """XADD, another process reads it and stores a row, HMGET until decoded: one event."""
@@ -67,9 +69,6 @@ class Floor:
             pipeline.expire(f"{self.stream}:batch", _EXPIRE_S)
             pipeline.execute()
 
-    def recommend(self, number: int) -> None:
-        self.client.recommend("floor")
-
     def _append(self, number: int) -> LogPosition:
         stream_id = self.redis.xadd(self.stream, {"e": encode_event(event(number))})
         assert isinstance(stream_id, bytes)
@@ -92,26 +91,29 @@ class Floor:
 @contextmanager
 def running(redis_url: str, run: str, answer: Recommendation) -> Iterator[Floor]:
     """Start the floor's parts and warm them up; stop them and remove their keys afterwards."""
-    http_port, grpc_port = free_port(), free_port()
+    http_port, grpc_port, fastapi_port = free_port(), free_port(), free_port()
     stream, row = keys.bench(run, "log"), keys.bench(run, "row")
     store = redis.Redis.from_url(redis_url)
     with tempfile.TemporaryDirectory() as folder:
         canned = Path(folder) / "answer.json"
         canned.write_bytes(msgspec.json.encode(answer))
         echo = _start("nearline.bench.echo", str(http_port), str(grpc_port), str(canned))
+        fastapi = _start("nearline.bench.fastapi_echo", str(fastapi_port), str(canned))
         reader = _start("nearline.bench.reader", redis_url, stream, row)
-        url = f"http://127.0.0.1:{http_port}"
+        url, fastapi_url = f"http://127.0.0.1:{http_port}", f"http://127.0.0.1:{fastapi_port}"
         client = Client(url, url, "floor")
         try:
-            floor = Floor(store, stream, row, client, f"127.0.0.1:{grpc_port}")
+            floor = Floor(store, stream, row, client, url, f"127.0.0.1:{grpc_port}", fastapi_url)
             client.recommend("floor", timeout_s=_START_LIMIT_S)
+            with Client(url, fastapi_url, "floor") as other:
+                other.recommend("floor", timeout_s=_START_LIMIT_S)
             timed(20, 1, floor.through)
             store.expire(stream, _EXPIRE_S)
             store.expire(row, _EXPIRE_S)
             yield floor
         finally:
             client.close()
-            for process in (echo, reader):
+            for process in (echo, fastapi, reader):
                 process.terminate()
                 process.wait()
             store.delete(stream, row, f"{stream}:batch")

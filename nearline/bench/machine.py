@@ -29,8 +29,13 @@ def this_machine() -> Machine:
         memory_gb=round(psutil.virtual_memory().total / 2**30, 1),
         system=f"{platform.system()} {platform.release().split('-')[0]} {platform.machine()}",
         python=platform.python_version(),
-        load_1min=round(os.getloadavg()[0], 2),
+        load_1min=load_1min(),
     )
+
+
+def load_1min() -> float:
+    """Processes that wanted a core, on average over the last minute."""
+    return round(os.getloadavg()[0], 2)
 
 
 def _cpu() -> str:

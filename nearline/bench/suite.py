@@ -1,47 +1,42 @@
-"""The plan of one run: what is measured, in which order, and beside which floor."""
+"""One run: what is measured, in which order, and beside which floor."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import grpc
+import msgspec
 
+from nearline.bench import aside, questions, trials
 from nearline.bench import floor as floors
-from nearline.bench import trials
 from nearline.bench.floor import Floor
 from nearline.bench.load import timed
-from nearline.bench.report import LIMIT_MS, TAG_LIMIT_MS, Figures, Latency, Rate
+from nearline.bench.plan import Plan, Progress
+from nearline.bench.report import Figures, Latency, Rate
 from nearline.bench.stats import summarise
 from nearline.bench.trials import GIVE_UP_S, Ingest, Players, Trial
 from nearline.client import Client
-from nearline.v1 import recommend_pb2, recommend_pb2_grpc
 
-CLIENTS = (1, 8)
 _WARM_UP, _WARM_UP_TRIALS = 20, 5
 _BATCH_EVENTS = 100
 _FOLLOW_LIMIT_S = 120.0
-Progress = Callable[[str, str, int], Callable[[], None]]  # titles, steps; returns "one more"
+_NOT_LOCAL = (
+    "The system is not this machine's own, so what needs its files was not measured: the same "
+    "question in one process, Feast's SDK, Ray Serve's echo."
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Where the system is and how much is asked of it."""
+class Measured:
+    """The figures, and the answer whose bytes every echo gives."""
 
-    collector_url: str
-    api_url: str
-    api_grpc: str
-    write_key: str
-    redis_url: str
-    run: str
-    seed: int
-    trials: int
-    customers: int
-    batches: int
+    figures: Figures
+    answer: bytes
+    customers: list[str]
 
 
-def measure(plan: Plan, progress: Progress) -> Figures:
+def measure(plan: Plan, progress: Progress) -> Measured:
     """Run the plan. Raises what the client raises when the system does not answer."""
     made_up = {"analytics": True, "personalization": True}  # Its customers are nobody.
     with Client(
@@ -56,54 +51,88 @@ def measure(plan: Plan, progress: Progress) -> Figures:
             bench = _Bench(plan, client, players, floor, progress)
             lists = bench.follow("event to recommendation", "事件到推荐", trials.to_recommendation)
             tags = bench.follow("event to tag", "事件到标签", trials.to_tag)
-            latencies = (
-                _arrivals(
-                    "event_to_recommendation",
-                    "event to a recommendation that has seen it",
-                    "事件到已反映它的推荐",
-                    lists,
-                    LIMIT_MS,
-                ),
-                _arrivals(
-                    "event_to_tag",
-                    "event to a tag that has seen it",
-                    "事件到已反映它的标签",
-                    tags,
-                    TAG_LIMIT_MS,
-                ),
-                bench.latency(
-                    "floor_through",
-                    "floor: echo + log + store + echo",
-                    "下限：回声+日志+存储+回声",
-                    floor.through,
-                ),
-                bench.latency(
-                    "floor_log_to_features",
-                    "floor: log to features",
-                    "下限：日志到特征",
-                    floor.log_to_features,
-                ),
-                bench.latency(
-                    "accept",
-                    "collector accepts one event (on disk)",
-                    "采集确认单个事件（已落盘）",
-                    lambda number: trials.accept(client, players, number),
-                    floor="floor_accept",
-                ),
-                bench.latency(
-                    "floor_accept", "floor: echo + XADD", "下限：回声+XADD", floor.accept
-                ),
-                *bench.questions(),
-            )
-            return Figures(
-                latencies=latencies,
-                rates=(*rates, bench.floor_rate()),
+            latencies = [*_events(bench, lists, tags)]
+            busy, followed = questions.busy(plan, players, progress)
+            latencies[1:1] = busy
+            latencies.append(questions.steady(plan, players, progress))
+            asked = [
+                row
+                for door in questions.doors(plan, players, floor)
+                for row in questions.closed(plan, door, progress)
+            ]
+            beside, remarks = _beside(plan, players, progress)
+            figures = Figures(
+                latencies=(*latencies, *beside, *(latency for latency, _ in asked)),
+                rates=(*rates, bench.floor_rate(), *(rate for _, rate in asked)),
                 bundle=answer.versions.bundle,
                 degraded=tuple(sorted({str(reason) for reason in answer.degraded})),
-                trials=len(lists),
+                trials=len(lists) + len(followed.answers_ms),
                 missed=sum(trial.ms is None for trial in (*lists, *tags)),
-                changed=sum(trial.changed for trial in lists),
+                changed=sum(trial.changed for trial in lists) + followed.changed,
+                remarks=tuple(remarks),
             )
+            return Measured(figures, msgspec.json.encode(answer), players.customers)
+
+
+def with_serve_echo(plan: Plan, measured: Measured, progress: Progress) -> Figures:
+    """The figures with those of Ray Serve's echo; two cores are too few for both at once."""
+    figures = measured.figures
+    if plan.environ is None:
+        return figures
+    advance = progress("starting Ray Serve's echo", "启动 Ray Serve 回声", 1)
+    with aside.serve_echo(plan.environ, measured.answer) as url:
+        advance()
+        door = questions.serve_door(url, measured.customers)
+        found = list(questions.closed(plan, door, progress))
+    return replace(
+        figures,
+        latencies=(*figures.latencies, *(latency for latency, _ in found)),
+        rates=(*figures.rates, *(rate for _, rate in found)),
+    )
+
+
+def _events(bench: _Bench, lists: list[Trial], tags: list[Trial]) -> tuple[Latency, ...]:
+    """Events followed one after another, and the floors of their way."""
+    floor = bench.floor
+    return (
+        _arrivals(
+            "event_to_recommendation",
+            "event to a recommendation that has seen it",
+            "事件到已反映它的推荐",
+            lists,
+        ),
+        _arrivals("event_to_tag", "event to a tag that has seen it", "事件到已反映它的标签", tags),
+        bench.latency(
+            "floor_through",
+            "floor: echo + log + store + echo",
+            "下限：回声+日志+存储+回声",
+            floor.through,
+        ),
+        bench.latency(
+            "floor_log_to_features",
+            "floor: log to features",
+            "下限：日志到特征",
+            floor.log_to_features,
+        ),
+        bench.latency(
+            "accept",
+            "collector accepts one event (on disk)",
+            "采集确认单个事件（已落盘）",
+            lambda number: trials.accept(bench.client, bench.players, number),
+            floor="floor_accept",
+        ),
+        bench.latency("floor_accept", "floor: echo + XADD", "下限：回声+XADD", floor.accept),
+    )
+
+
+def _beside(plan: Plan, players: Players, progress: Progress) -> tuple[list[Latency], list[str]]:
+    """The same question in one process, and what Feast's SDK needs to read its candidates."""
+    if plan.environ is None:
+        return [], [_NOT_LOCAL]
+    inside, candidates, remarks = aside.in_process(plan, plan.environ, players, progress)
+    others = [item.item_id for item in players.items]
+    read, more = aside.feast(plan, plan.environ, candidates, others, progress)
+    return [*inside, *read], [*remarks, *more]
 
 
 def _ingest(plan: Plan, client: Client, players: Players, progress: Progress) -> tuple[Rate, Rate]:
@@ -142,7 +171,7 @@ def _ingest(plan: Plan, client: Client, players: Players, progress: Progress) ->
 
 @dataclass(frozen=True, slots=True)
 class _Bench:
-    """The running system and its floor."""
+    """The running system and its floor, asked by the bench itself: one call after another."""
 
     plan: Plan
     client: Client
@@ -163,14 +192,7 @@ class _Bench:
         return done[_WARM_UP_TRIALS:]
 
     def latency(
-        self,
-        key: str,
-        en: str,
-        zh: str,
-        call: Callable[[int], object],
-        *,
-        clients: int = 1,
-        floor: str | None = None,
+        self, key: str, en: str, zh: str, call: Callable[[int], object], floor: str | None = None
     ) -> Latency:
         """As many calls as trials, after a short warm-up that does not count."""
         advance = self.progress(en, zh, self.plan.trials + _WARM_UP)
@@ -179,46 +201,9 @@ class _Bench:
             call(number)
             advance()
 
-        timed(_WARM_UP, clients, counted)
-        done = timed(self.plan.trials, clients, counted)
+        timed(_WARM_UP, 1, counted)
+        done = timed(self.plan.trials, 1, counted)
         return Latency(key, en, zh, summarise(done.samples_ms), floor)
-
-    def questions(self) -> list[Latency]:
-        """Recommend over HTTP and gRPC, by one client and by several, with their echoes."""
-        found: list[Latency] = []
-        with (
-            grpc.insecure_channel(self.plan.api_grpc) as channel,
-            grpc.insecure_channel(self.floor.grpc_address) as echo,
-        ):
-            ask = recommend_pb2_grpc.RecommendationsStub(channel).Recommend  # type: ignore[no-untyped-call]
-            ask_echo = recommend_pb2_grpc.RecommendationsStub(echo).Recommend  # type: ignore[no-untyped-call]
-            for clients in CLIENTS:
-                many = f", {clients} clients" if clients > 1 else ""
-                zh = f"，{clients} 个客户端" if clients > 1 else ""
-                calls = (
-                    ("http", "HTTP", self._ask_http, self.floor.recommend),
-                    ("grpc", "gRPC", self._grpc(ask), self._grpc(ask_echo)),
-                )
-                for key, name, real, floor in calls:
-                    floor_key = f"floor_{key}_{clients}"
-                    found += (
-                        self.latency(
-                            f"recommend_{key}_{clients}",
-                            f"recommend, {name}{many}",
-                            f"推荐 {name}{zh}",
-                            real,
-                            clients=clients,
-                            floor=floor_key,
-                        ),
-                        self.latency(
-                            floor_key,
-                            f"floor: {name} echo{many}",
-                            f"下限：{name} 回声{zh}",
-                            floor,
-                            clients=clients,
-                        ),
-                    )
-        return found
 
     def floor_rate(self) -> Rate:
         """Pipelines of XADD, as large as the batches were."""
@@ -231,20 +216,8 @@ class _Bench:
             events / done.wall_s,
         )
 
-    def _ask_http(self, number: int) -> None:
-        self.client.recommend(self.players.customer(number), k=trials.LIST_LENGTH)
 
-    def _grpc(self, stub: Callable[..., object]) -> Callable[[int], object]:
-        def ask(number: int) -> object:
-            question = recommend_pb2.RecommendRequest(
-                customer_id=self.players.customer(number), k=trials.LIST_LENGTH
-            )
-            return stub(question, timeout=5.0)
-
-        return ask
-
-
-def _arrivals(key: str, en: str, zh: str, done: list[Trial], limit_ms: float) -> Latency:
+def _arrivals(key: str, en: str, zh: str, done: list[Trial]) -> Latency:
     """What never arrived counts as long as the bench has waited: never less."""
     samples = [GIVE_UP_S * 1_000 if trial.ms is None else trial.ms for trial in done]
-    return Latency(key, en, zh, summarise(samples), "floor_through", limit_ms)
+    return Latency(key, en, zh, summarise(samples), "floor_through")

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 
-from nearline.client import Client
+from nearline.bench.looks import look_message
+from nearline.client import Client, StillStale
 from nearline.client.calls import covers
-from nearline.contracts.answer import Receipt, RecommendedItem
+from nearline.contracts.answer import RecommendedItem
 from nearline.contracts.position import LogPosition
 from nearline.errors import PermanentError, TransientError
 
@@ -27,10 +27,8 @@ LIST_LENGTH = 10
 class Trial:
     """One event on its way to an answer. `ms` is None where it did not arrive in GIVE_UP_S."""
 
-    accepted_ms: float  # the collector's answer, which means: on disk
     ms: float | None  # from sending to holding the answer whose receipt covers it
-    asked: int  # questions until then
-    changed: bool  # the list differs from the one before the event
+    changed: bool = False  # the list differs from the one before the event
 
 
 class Players:
@@ -49,6 +47,10 @@ class Players:
     def customer(self, number: int) -> str:
         return self.customers[number % len(self.customers)]
 
+    @property
+    def items(self) -> list[RecommendedItem]:
+        return list(self._items)
+
     def item(self, not_among: Sequence[str] = ()) -> RecommendedItem:
         """Some item, if possible one that is not in the given list."""
         others = [item for item in self._items if item.item_id not in set(not_among)]
@@ -56,39 +58,29 @@ class Players:
 
 
 def to_recommendation(client: Client, players: Players, number: int) -> Trial:
-    """Send one click; ask for recommendations until the receipt covers it."""
+    """Send one click; ask for the recommendation that has seen it, by its log position."""
     customer_id = players.customer(number)
     before = [item.item_id for item in client.recommend(customer_id, k=LIST_LENGTH).items]
-    shown: list[str] = []
-
-    def ask() -> Receipt:
-        answer = client.recommend(customer_id, k=LIST_LENGTH)
-        shown[:] = [item.item_id for item in answer.items]
-        return answer.receipt
-
-    trial = _follow(client, customer_id, players.item(before), ask)
-    return Trial(trial.accepted_ms, trial.ms, trial.asked, changed=shown != before)
+    item, started = players.item(before), time.perf_counter()
+    try:
+        answer = client.await_position(
+            customer_id, _click(client, customer_id, item), GIVE_UP_S, k=LIST_LENGTH
+        )
+    except StillStale:
+        return Trial(None)
+    elapsed_ms = (time.perf_counter() - started) * 1_000
+    return Trial(elapsed_ms, [item.item_id for item in answer.items] != before)
 
 
 def to_tag(client: Client, players: Players, number: int) -> Trial:
     """Send one click; ask for tags until the receipt covers it."""
     customer_id = players.customer(number)
-    return _follow(client, customer_id, players.item(), lambda: client.tags(customer_id).receipt)
-
-
-def _follow(
-    client: Client, customer_id: str, item: RecommendedItem, ask: Callable[[], Receipt]
-) -> Trial:
     started = time.perf_counter()
-    wanted = _click(client, customer_id, item)
-    accepted_ms = (time.perf_counter() - started) * 1_000
-    asked = 0
-    while (elapsed_s := time.perf_counter() - started) < GIVE_UP_S:
-        asked += 1
-        if covers(ask().log_position, wanted):
-            elapsed_s = time.perf_counter() - started
-            return Trial(accepted_ms, elapsed_s * 1_000, asked, changed=False)
-    return Trial(accepted_ms, None, asked, changed=False)
+    wanted = _click(client, customer_id, players.item())
+    while time.perf_counter() - started < GIVE_UP_S:
+        if covers(client.tags(customer_id).receipt.log_position, wanted):
+            return Trial((time.perf_counter() - started) * 1_000)
+    return Trial(None)
 
 
 def accept(client: Client, players: Players, number: int) -> None:
@@ -124,7 +116,11 @@ class Ingest:
 
     def batch(self, number: int) -> None:
         """Send one batch of looks; every event must be accepted."""
-        messages = [self._message(number * self.events + place) for place in range(self.events)]
+        first = number * self.events
+        messages = [
+            look_message(self._players.customer(place), self._players.item(), place)
+            for place in range(first, first + self.events)
+        ]
         answer = self._http.post("/v1/batch", json={"batch": messages})
         answer.raise_for_status()
         for message, verdict in zip(messages, answer.json()["verdicts"], strict=True):
@@ -150,18 +146,3 @@ class Ingest:
 
     def close(self) -> None:
         self._http.close()
-
-    def _message(self, number: int) -> dict[str, Any]:
-        item = self._players.item()
-        line: dict[str, Any] = {"item_id": item.item_id, "price": item.price_cents / 100}
-        if item.category:
-            line["item_category"] = item.category
-        consent = {"categoryPreferences": {"analytics": True, "personalization": True}}
-        return {
-            "type": "track",
-            "event": "add_to_cart" if number % 10 == 9 else "view_item",
-            "userId": self._players.customer(number),
-            "messageId": f"bench-{time.time_ns()}-{number}",
-            "properties": {"items": [line]},
-            "context": {"consent": consent},
-        }

@@ -8,7 +8,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -19,7 +19,7 @@ from nearline.embedded.processes import Child, environ_with, sweep, wait_until
 from nearline.embedded.running import marker_of
 from nearline.embedded.valkey import EmbeddedValkey, free_port, port_is_free
 from nearline.errors import PermanentError
-from nearline.settings import Settings
+from nearline.settings import Settings, to_environ
 
 # Settings that are ports, with the part that needs each.
 PORTS = {
@@ -64,11 +64,7 @@ class Stack:
     @property
     def environ(self) -> dict[str, str]:
         """The environment of every child: ours, with these settings spelled out."""
-        told = {
-            f"NEARLINE_{field.name.upper()}": str(getattr(self.settings, field.name))
-            for field in fields(Settings)
-        }
-        return environ_with(self._id, told)
+        return environ_with(self._id, to_environ(self.settings))
 
     def store(self) -> None:
         """Start the embedded Valkey, or check the server that `redis_url` names."""

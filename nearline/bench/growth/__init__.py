@@ -1,0 +1,1 @@
+"""`nearline bench growth`: what more items and more customers cost, in time and in memory."""
