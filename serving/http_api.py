@@ -8,7 +8,14 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fastapi import Body, FastAPI, Header, Path, Query
 from fastapi.responses import Response
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
 
 import nearline
 from nearline.contracts.answer import (
@@ -39,6 +46,7 @@ from serving.requests import (
     MAX_EXCLUDED,
     MAX_EXCLUDED_IN_URL,
     MAX_ID_LENGTH,
+    POSITION_PATTERN,
     SCENE_PATTERN,
     InvalidRequest,
     checked_customer_id,
@@ -104,6 +112,8 @@ Deadline = Annotated[
         le=60_000,
         description="How long the caller will wait; an answer that would come later is refused.",
     ),
+    # A header cannot be null: it is left out.
+    WithJsonSchema({"type": "number", "minimum": 1, "maximum": 60_000}),
 ]
 
 
@@ -156,6 +166,7 @@ MinPosition = Annotated[
     str,
     Field(
         max_length=60,
+        pattern=POSITION_PATTERN,
         description="Log token of an event (`position` in the collector's verdict) that the "
         "answer must have seen. It waits for that up to `max_wait_ms`, then says `stale`.",
     ),
