@@ -5,11 +5,13 @@ The court imports no room, so each runs as a module of its own and answers in JS
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -24,7 +26,7 @@ from nearline.embedded.valkey import dying_with_us, free_port
 from nearline.errors import TransientError
 
 FEAST_ITEMS = 200
-_ECHO = "serving.echo"
+_ECHO, _ATTEMPTS, _SAID_AT_MOST = "serving.echo", 3, 2_000
 
 
 def in_process(
@@ -82,34 +84,48 @@ def feast(
 
 @contextmanager
 def serve_echo(environ: Mapping[str, str], answer: bytes) -> Iterator[str]:
-    """Ray Serve answering every question with the same bytes; gives its URL."""
-    with tempfile.TemporaryDirectory() as home:
-        port = free_port()
-        own = {
-            **environ,
-            "NEARLINE_HOME": home,
-            "NEARLINE_API_HTTP_PORT": str(port),
-            "NEARLINE_API_GRPC_PORT": str(free_port()),
-        }
-        with (Path(home) / "complaints").open("wb") as complaints:
-            process = subprocess.Popen(  # noqa: S603 - our own module, no shell
-                dying_with_us([sys.executable, "-m", _ECHO]),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=complaints,
-                env=own,
-            )
-            assert process.stdin is not None
-            assert process.stdout is not None
+    """Ray Serve answering every question with the same bytes; gives its URL.
+
+    Raises TransientError when it does not start. Ray chooses ports that somebody may take before
+    it does, so it is asked more than once.
+    """
+    with tempfile.TemporaryDirectory() as home, ExitStack() as running:
+        for attempt in range(_ATTEMPTS):
             try:
-                process.stdin.write(msgspec.json.encode({"answer": answer.decode()}))
-                process.stdin.close()
-                if not process.stdout.readline():
-                    raise TransientError(
-                        "Ray Serve's echo did not start: "
-                        + (Path(home) / "complaints").read_text(errors="replace")[-2_000:]
-                    )
-                yield f"http://127.0.0.1:{port}"
-            finally:
-                process.terminate()
-                process.wait()
+                url = running.enter_context(_echo(environ, answer, Path(home) / str(attempt)))
+                break
+            except TransientError:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+        yield url
+
+
+@contextmanager
+def _echo(environ: Mapping[str, str], answer: bytes, home: Path) -> Iterator[str]:
+    home.mkdir()
+    port, complaints = free_port(), home / "complaints"
+    own = {
+        "NEARLINE_HOME": str(home),
+        "NEARLINE_API_HTTP_PORT": str(port),
+        "NEARLINE_API_GRPC_PORT": str(free_port()),
+    }
+    process = subprocess.Popen(  # noqa: S603 - our own module, no shell
+        dying_with_us([sys.executable, "-m", _ECHO]),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=complaints.open("wb"),
+        env={**os.environ, **environ, **own},
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(msgspec.json.encode({"answer": answer.decode()}))
+            process.stdin.close()
+        if not process.stdout.readline():
+            told = complaints.read_text(errors="replace")[-_SAID_AT_MOST:]
+            raise TransientError(f"Ray Serve's echo did not start: {told}")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()

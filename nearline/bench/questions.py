@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from nearline.bench import processes, trials
@@ -90,19 +90,23 @@ def serve_door(url: str, customers: list[str]) -> Door:
     )
 
 
-def closed(plan: Plan, door: Door, progress: Progress) -> Iterator[tuple[Latency, Rate]]:
-    """A door asked by one client and by several at once: times, and answers a second."""
+def closed(plan: Plan, doors: Sequence[Door], progress: Progress) -> Iterator[tuple[Latency, Rate]]:
+    """Doors asked by one client and by several at once: times, and answers a second.
+
+    With so many clients every door in turn, so that what disturbs one disturbs its floor, too.
+    """
     for clients in CLIENTS:
-        en, zh = door.named(clients)
-        advance = progress(en, zh, int(plan.seconds))
-        stream = Stream(door.key, door.what, Closed(clients, plan.seconds))
-        outcome = processes.drive(Job([stream]), advance)
-        (seen,) = outcome.seen
-        key, floor = f"{door.key}_{clients}", f"{door.floor}_{clients}" if door.floor else None
-        yield (
-            latency_of(seen, key, en, zh, outcome.core_share, floor),
-            Rate(key, en, zh, len(seen.answers_ms) / seen.wall_s, floor, "answers/s"),
-        )
+        for door in doors:
+            en, zh = door.named(clients)
+            advance = progress(en, zh, int(plan.seconds))
+            stream = Stream(door.key, door.what, Closed(clients, plan.seconds))
+            outcome = processes.drive(Job([stream]), advance)
+            (seen,) = outcome.seen
+            key, floor = f"{door.key}_{clients}", f"{door.floor}_{clients}" if door.floor else None
+            yield (
+                latency_of(seen, key, en, zh, outcome.core_share, floor),
+                Rate(key, en, zh, len(seen.answers_ms) / seen.wall_s, floor, "answers/s"),
+            )
 
 
 def steady(plan: Plan, players: Players, progress: Progress) -> Latency:
