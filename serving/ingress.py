@@ -13,6 +13,10 @@ from pathlib import Path
 from serving.problems import problem
 
 _NOBODY = json.dumps(problem(503, "unavailable", "Nobody answers right now; ask again soon."))
+_HTTP_DOOR = "\nfrontend http_frontend\n"
+# HAProxy asks another replica only what it holds whole; without this, one that is killed while
+# eight callers ask costs some of them their answer (measured: 8 in 6 kills, with it 0).
+_WHOLE_QUESTIONS = "    option http-buffer-request\n"
 _RAYS_PAGE = "errorfile {status} {{{{ config.error_file_path }}}}"
 HOST_VARIABLE = "NEARLINE_HOST"
 
@@ -86,6 +90,7 @@ def mended(template: str, host: str) -> str:
         before = before.replace(
             _RAYS_PAGE.format(status=status), f"http-error status {status} {said}"
         )
+    before = before.replace(_HTTP_DOOR, _HTTP_DOOR + _WHOLE_QUESTIONS)
     return before + fallback + answer + item + rest
 
 

@@ -58,6 +58,15 @@ def test_the_installed_rays_proxy_opens_nothing_to_everybody_after_the_hook() ->
     assert others == ["{{", "{{"]
 
 
+def test_the_proxy_holds_each_question_whole_so_that_it_can_ask_another_replica() -> None:
+    ours = template("from serving import workers; workers.set_up()")
+
+    door = ours[ours.index("\nfrontend http_frontend\n") : ours.index("\nbackend ")]
+    assert "\n    option http-buffer-request\n" in door
+    # A gRPC stream may never be whole.
+    assert ours.count("option http-buffer-request") == 1
+
+
 def test_other_lines_stay_as_they_are() -> None:
     written = "  bind :{{ a }}\n  bind *:{{ b }} proto h2\n  bind {{ host }}:{{ c }}\n  # bind: *\n"
 
