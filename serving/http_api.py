@@ -13,6 +13,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    Strict,
     StringConstraints,
     WithJsonSchema,
 )
@@ -48,6 +49,7 @@ from serving.requests import (
     MAX_ID_LENGTH,
     POSITION_PATTERN,
     SCENE_PATTERN,
+    TEXT_PATTERN,
     InvalidRequest,
     checked_customer_id,
     checked_instant,
@@ -135,11 +137,15 @@ Anchors = Annotated[
         description="What the question is about: a product page's item, the cart's, the order's.",
     ),
 ]
-Category = Annotated[str, Field(max_length=MAX_ID_LENGTH, description="For a category page.")]
+Category = Annotated[
+    str,
+    Field(max_length=MAX_ID_LENGTH, pattern=TEXT_PATTERN, description="For a category page."),
+]
 Channel = Annotated[
     str,
     Field(
         max_length=MAX_ID_LENGTH,
+        pattern=TEXT_PATTERN,
         description="By what way the list reaches the customer (such as push, email); frequency "
         "caps count by it. Left out, the scene's own.",
     ),
@@ -189,7 +195,7 @@ class RecommendBody(BaseModel):
     channel: Channel = ""
     age_years: Annotated[Age, Whole] = None
     personalization: Personalization = "on"
-    explain: Explain = False
+    explain: Annotated[Explain, Strict()] = False
     min_position: MinPosition = ""
     max_wait_ms: Annotated[MaxWait, Whole] = DEFAULT_WAIT_MS
 
@@ -206,6 +212,7 @@ class RecommendParameters(RecommendBody):
     exclude_item_ids: FewExcluded = []
     as_of_us: AsOf = None
     age_years: Age = None
+    explain: Explain = False
     max_wait_ms: MaxWait = DEFAULT_WAIT_MS
 
 
@@ -246,6 +253,7 @@ class ScoresBody(ScoresParameters):
             min_length=1, max_length=MAX_BATCH, description="Whose scores; answered in this order."
         ),
     ]
+    reasons: Annotated[Reasons, Strict()] = True
     as_of_us: Annotated[AsOf, Whole] = None
 
 

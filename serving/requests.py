@@ -34,6 +34,7 @@ LATEST_US = 4_102_444_800_000_000  # 2100-01-01
 # that a pattern could name, so those are refused by code alone.
 ID_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]+$"
 
+TEXT_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]*$"
 # A log token, or nothing, as `LogPosition.parse` takes it.
 POSITION_PATTERN = r"^([0-9]+-[0-9]+-[0-9]+)?$"
 
