@@ -109,23 +109,25 @@ def _echo(environ: Mapping[str, str], answer: bytes, home: Path) -> Iterator[str
         "NEARLINE_API_HTTP_PORT": str(port),
         "NEARLINE_API_GRPC_PORT": str(free_port()),
     }
-    process = subprocess.Popen(  # noqa: S603 - our own module, no shell
-        dying_with_us([sys.executable, "-m", _ECHO]),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=complaints.open("wb"),
-        env={**os.environ, **environ, **own},
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(msgspec.json.encode({"answer": answer.decode()}))
-            process.stdin.close()
-        if not process.stdout.readline():
-            told = complaints.read_text(errors="replace")[-_SAID_AT_MOST:]
-            raise TransientError(f"Ray Serve's echo did not start: {told}")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
+    with (
+        complaints.open("wb") as said,
+        subprocess.Popen(  # noqa: S603 - our own module, no shell
+            dying_with_us([sys.executable, "-m", _ECHO]),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            env={**os.environ, **environ, **own},
+        ) as process,
+    ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(msgspec.json.encode({"answer": answer.decode()}))
+                process.stdin.close()
+            if not process.stdout.readline():
+                told = complaints.read_text(errors="replace")[-_SAID_AT_MOST:]
+                raise TransientError(f"Ray Serve's echo did not start: {told}")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()

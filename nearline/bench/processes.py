@@ -46,14 +46,16 @@ def run(
 
     Raises TransientError with what it complained of when it fails.
     """
-    with tempfile.TemporaryFile() as complaints:
-        process = subprocess.Popen(  # noqa: S603 - our own module, no shell
+    with (
+        tempfile.TemporaryFile() as complaints,
+        subprocess.Popen(  # noqa: S603 - our own module, no shell
             dying_with_us([sys.executable, "-m", module]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=complaints,
             env={**os.environ, **(environ or {})},
-        )
+        ) as process,
+    ):
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -68,7 +70,6 @@ def run(
             code = process.wait()
         except BaseException:
             process.kill()
-            process.wait()
             raise
         if code != 0 or not last:
             complaints.seek(0)
