@@ -299,7 +299,10 @@ def build(answers: Answers, health: HealthCheck, metrics: Metrics) -> FastAPI:
         """The same question as JSON."""
         return _json(await answers.recommend(body.query(), deadline_ms))
 
-    @app.get("/v1/churn/{customer_id:path}", **_documented("Churn", ChurnAnswer, examples.CHURN))
+    @app.get(
+        "/v1/churn/{customer_id:path}",
+        **_documented("Churn", ChurnAnswer, examples.CHURN, in_path=True),
+    )
     async def churn(
         customer_id: Annotated[CustomerId, Path()], as_of_us: Annotated[AsOf, Query()] = None
     ) -> Response:
@@ -308,7 +311,8 @@ def build(answers: Answers, health: HealthCheck, metrics: Metrics) -> FastAPI:
         return _json(await answers.churn(who, when))
 
     @app.get(
-        "/v1/scores/{customer_id:path}", **_documented("Scores", ScoresAnswer, examples.SCORES)
+        "/v1/scores/{customer_id:path}",
+        **_documented("Scores", ScoresAnswer, examples.SCORES, in_path=True),
     )
     async def scores(
         customer_id: Annotated[CustomerId, Path()],
@@ -335,7 +339,10 @@ def build(answers: Answers, health: HealthCheck, metrics: Metrics) -> FastAPI:
         query = scores_query(fields.pop("customer_ids"), **fields)
         return _json(ScoresBatchAnswer(await answers.scores(query, deadline_ms)))
 
-    @app.get("/v1/tags/{customer_id:path}", **_documented("Tags", TagsAnswer, examples.TAGS))
+    @app.get(
+        "/v1/tags/{customer_id:path}",
+        **_documented("Tags", TagsAnswer, examples.TAGS, in_path=True),
+    )
     async def tags(
         customer_id: Annotated[CustomerId, Path()], as_of_us: Annotated[AsOf, Query()] = None
     ) -> Response:
@@ -373,7 +380,10 @@ def _json(answer: object) -> Response:
     return Response(msgspec.json.encode(answer), media_type="application/json")
 
 
-def _documented(tag: str, model: type, example: dict[str, Any]) -> dict[str, Any]:
+def _documented(
+    tag: str, model: type, example: dict[str, Any], *, in_path: bool = False
+) -> dict[str, Any]:
+    """What a route answers; `in_path` where the customer's id is part of its address."""
     refusal = {
         "description": "The request must be mended (RFC 9457)",
         "content": {problems.MEDIA_TYPE: {"schema": problems.SCHEMA, "example": examples.PROBLEM}},
@@ -397,5 +407,10 @@ def _documented(tag: str, model: type, example: dict[str, Any]) -> dict[str, Any
             },
             413: {**refusal, "description": "The body is over 4 MB"},
             422: refusal,
-        },
+        }
+        | (
+            {404: {**refusal, "description": "An id with a line break is no path"}}
+            if in_path
+            else {}
+        ),
     }

@@ -46,5 +46,5 @@ def test_a_new_champion_is_picked_up_while_answering(service: Any, wait_until: U
 
     wait_until(lambda: service.recommend("anybody")["versions"]["bundle"] == version)
 
-    assert service.recommend("anybody")["degraded"] == []
     service.everywhere(lambda health: health["status"] == "ok")
+    assert service.recommend("anybody")["degraded"] == []
