@@ -121,6 +121,30 @@ class FollowerScenarios:
 
         follow(shop, ["lamp"], story)
 
+    def test_of_a_page_only_what_is_applied_is_added(self, shop: Shop) -> None:
+        """Rows that are loaded later must never be behind the table."""
+        views = [
+            event(f"v{n}", items=("lamp",), occurred_at_us=NOON_US + n, customer_id="ada")
+            for n in range(10)
+        ]
+        shop.append(views[:1])
+        shop.work()
+
+        async def story(follower: Follower) -> None:
+            await follower.step()
+            await done(shop.append, views[1:])
+            await done(shop.work, 4)
+            await follower.step()
+            assert follower.table.state("lamp").views_total == 5
+            same(follower, shop)
+
+            await done(shop.work, 3)
+            await follower.step()
+            assert follower.table.state("lamp").views_total == 8
+            same(follower, shop)
+
+        follow(shop, ["lamp"], story)
+
     def test_what_nobody_wanted_is_loaded_when_it_is_named_with_all_its_past(
         self, shop: Shop
     ) -> None:

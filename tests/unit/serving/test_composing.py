@@ -213,6 +213,21 @@ def with_campaigns(policy: Policy) -> Policy:
     )
 
 
+def test_without_personalization_chance_does_not_tell_two_answers_apart(shopped: Any) -> None:
+    """What a scene explores goes by the answer's id, and would be another list for each."""
+    for scene in ("home", "guess_you_like", "category", "marketing"):
+        query = question(scene, personalized=False)
+        answers = [
+            compose(
+                inputs_of(shopped, query, policy=shipped(), response_id=f"{number:032x}")
+            ).answer
+            for number in range(40)
+        ]
+
+        assert len({as_bytes(replace(one, response_id="")) for one in answers}) == 1
+        assert all(item.propensity == 1.0 for item in answers[0].items)
+
+
 def test_without_personalization_nothing_of_the_customer_is_read_or_counted(
     shopped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,7 +33,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(work)
+    """Tell a story; whoever waits for ever in it is let in too late."""
+
+    async def told() -> None:
+        async with asyncio.timeout(10):
+            await work
+
+    asyncio.run(told())
 
 
 async def settle() -> None:
