@@ -197,14 +197,18 @@ class ItemTable:
         self._minutes = np.append(self._minutes, np.full(size - held, _STALE))
 
     def _name_arrivals(self) -> None:
-        """The newest items, newest first: the same whatever order they were heard of in."""
+        """The newest items, newest first: the same whatever order they were heard of in.
+
+        What is not among them now never will be again, so it need not be sorted again.
+        """
         known = self._first_known_us
-        newest_us = max(known.values(), default=0)
-        self._first_known_us = {
-            item_id: at_us for item_id, at_us in known.items() if at_us >= newest_us - ARRIVAL_US
-        }
-        order = sorted(self._first_known_us.items(), key=lambda one: (one[1], one[0]), reverse=True)
-        self.arrivals = tuple(item_id for item_id, _ in order[:ARRIVALS_AT_MOST])
+        since_us = max(known.values(), default=0) - ARRIVAL_US
+        order = sorted(
+            ((at_us, item_id) for item_id, at_us in known.items() if at_us >= since_us),
+            reverse=True,
+        )[:ARRIVALS_AT_MOST]
+        self._first_known_us = {item_id: at_us for at_us, item_id in order}
+        self.arrivals = tuple(self._first_known_us)
         self.changes += 1
 
 
