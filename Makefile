@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help env demo reproduce test soak bench unit integration lint format proto api kill-test parity clean
+.PHONY: help env demo reproduce test soak bench growth unit integration lint format proto api kill-test parity clean
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
@@ -22,8 +22,11 @@ test: env lint ## all checks and all tests but those of minutes (soak), with the
 soak: env ## the tests that take minutes: retraining killed at five moments, training on a local Ray
 	$(BIN)/python -m pytest -m soak $(ARGS)
 
-bench: env ## measure event -> changed recommendation, and everything on the way
+bench: env ## measure answers, event -> changed recommendation, and the goals, beside floors
 	@$(BIN)/nearline bench --start $(ARGS)
+
+growth: env ## what 10k to 1M items and customers cost: ARGS="--sizes 10k,100k" for minutes
+	@$(BIN)/nearline bench growth $(ARGS)
 
 unit: env ## the tests that need no server (a minute or two)
 	$(BIN)/python -m pytest tests/unit $(ARGS)
