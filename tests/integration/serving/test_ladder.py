@@ -99,6 +99,9 @@ def hurt(
             shop(running, tiny)
             yield running
         finally:
+            running.http.close()
+            running.channel.close()
+            running.redis.close()
             running.stop()
             for process in running.processes():
                 process.kill()
