@@ -93,7 +93,10 @@ class Replica:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_READY_LIMIT_S):
                 await self._look()
-                await self._once("the items", self._follower.step)
+        # A million items take minutes: loading goes on beyond the limit, as beginning again would.
+        loading = asyncio.create_task(self._once("the items", self._follower.step))
+        await asyncio.wait([loading], timeout=_READY_LIMIT_S)
+        self._tasks.append(loading)
         for what, step, every_s in (
             ("the items", self._follower.step, self._config.items_every_s),
             ("bundles and policy", self._look, self._config.follow_every_s),
