@@ -43,6 +43,7 @@ from serving.features import Features, PopularItem
 from serving.items import ItemTable
 from serving.keeping import POPULAR, Keeper
 from serving.made import made_of
+from serving.policy.caps import longest_window_us
 from serving.policy.model import Policy
 from serving.problems import where
 from serving.receipts import ENTROPY_BYTES, receipt_of, response_id
@@ -280,13 +281,23 @@ class Answering:
         """The answer, or the empty one where a frequency cap of its channel is reached."""
         query = inputs.query
         channel = query.channel or inputs.scene.channel
-        caps = inputs.policy.scene_rules[query.scene].caps(channel)
-        if not (caps and composed.answer.items and query.personalized and query.as_of_us is None):
+        known = inputs.policy.caps.get(channel)  # Of any scene: each list by a channel counts.
+        if not (known and composed.answer.items and query.personalized and query.as_of_us is None):
             return inputs, composed
+        caps = inputs.policy.scene_rules[query.scene].caps(channel)
         try:
-            if await self._caps.take(query.customer_id, caps, inputs.response_id, inputs.as_of_us):
+            if await self._caps.take(
+                query.customer_id,
+                channel,
+                caps,
+                inputs.response_id,
+                inputs.as_of_us,
+                remember_us=longest_window_us(known),
+            ):
                 return inputs, composed
         except StoreUnavailable:
+            if not caps:
+                return inputs, composed
             # A message too many cannot be taken back; one too few can be sent later.
             inputs = replace(inputs, missing=(*inputs.missing, Degradation.CAP_UNKNOWN))
         inputs = replace(inputs, capped=True)

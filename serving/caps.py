@@ -13,11 +13,11 @@ from redis.exceptions import RedisError
 from nearline import keys
 from nearline.errors import StoreUnavailable
 from nearline.transforms.buckets import HOUR_US
-from serving.policy.caps import longest_window_us, reached
+from serving.policy.caps import reached
 from serving.policy.model import FrequencyCap
 
-# KEYS[1] the customer's lists of a channel, by instant. ARGV: now, response id, lifetime in s,
-# then for each cap: the instant from which lists count, and how many may be.
+# KEYS[1] the customer's lists of a channel, by instant. ARGV: now, response id, how long they are
+# remembered in s, then for each cap: the instant from which lists count, and how many may be.
 # All caps are looked at before the list is counted, so that two answers at once cannot both be
 # the last that is allowed.
 _TAKE_SCRIPT = """
@@ -37,11 +37,20 @@ class Caps(Protocol):
     """Counts lists, and refuses those beyond a cap."""
 
     async def take(
-        self, customer_id: str, caps: Sequence[FrequencyCap], response_id: str, now_us: int
+        self,
+        customer_id: str,
+        channel: str,
+        caps: Sequence[FrequencyCap],
+        response_id: str,
+        now_us: int,
+        *,
+        remember_us: int,
     ) -> bool:
-        """Count a list, unless a cap is reached; all caps are of one channel.
+        """Count a list by a channel, unless one of its scene's caps is reached; none may be.
 
-        Raises StoreUnavailable where that cannot be known in time.
+        `remember_us` is the longest window of the channel in any scene: a scene that looks back
+        for a day must not forget what another's week still counts. Raises StoreUnavailable
+        where that cannot be known in time.
         """
 
 
@@ -53,13 +62,19 @@ class RedisCaps:
         self._timeout_s = timeout_ms / 1_000
 
     async def take(
-        self, customer_id: str, caps: Sequence[FrequencyCap], response_id: str, now_us: int
+        self,
+        customer_id: str,
+        channel: str,
+        caps: Sequence[FrequencyCap],
+        response_id: str,
+        now_us: int,
+        *,
+        remember_us: int,
     ) -> bool:
-        longest_s = math.ceil(longest_window_us(caps) / 1_000_000)
-        args: list[str | int] = [now_us, response_id, longest_s]
+        args: list[str | int] = [now_us, response_id, math.ceil(remember_us / 1_000_000)]
         for cap in caps:
             args += (now_us - round(cap.window_hours * HOUR_US), cap.at_most)
-        key = keys.cap(caps[0].channel, customer_id)
+        key = keys.cap(channel, customer_id)
         try:
             async with asyncio.timeout(self._timeout_s):
                 taken = await self._take(keys=[key], args=args)
@@ -76,12 +91,20 @@ class MemoryCaps:
         self._lists: dict[tuple[str, str], list[int]] = {}
 
     async def take(
-        self, customer_id: str, caps: Sequence[FrequencyCap], response_id: str, now_us: int
+        self,
+        customer_id: str,
+        channel: str,
+        caps: Sequence[FrequencyCap],
+        response_id: str,
+        now_us: int,
+        *,
+        remember_us: int,
     ) -> bool:
         if self.down:
             raise StoreUnavailable("memory", "this process", "switched off")
-        lists = self._lists.setdefault((caps[0].channel, customer_id), [])
+        lists = self._lists.get((channel, customer_id), [])
         if reached(caps, lists, now_us):
             return False
-        lists.append(now_us)
+        kept = [at_us for at_us in lists if at_us > now_us - remember_us]
+        self._lists[(channel, customer_id)] = [*kept, now_us]
         return True

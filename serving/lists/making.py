@@ -31,7 +31,7 @@ from serving.lists.choosing import Best, Capped, sort_out
 from serving.lists.model import TASKS, Channel, Entry, Left, Made, Wanted
 from serving.lists.reach import Reach, Reachable, reach
 from serving.policy.caps import longest_window_us, reached
-from serving.policy.model import FrequencyCap, Policy
+from serving.policy.model import Policy
 from serving.scores import Foretold, foretell
 
 PAGE = 500
@@ -184,11 +184,9 @@ class _Caps:
 
     def __init__(self, client: redis.Redis, policy: Policy, now_us: int) -> None:
         self._client, self._now_us = client, now_us
-        self._caps: dict[Channel, tuple[FrequencyCap, ...]] = {}
-        for channel in Channel:
-            found = [cap for rules in policy.scene_rules.values() for cap in rules.caps(channel)]
-            if found:
-                self._caps[channel] = tuple(dict.fromkeys(found))
+        self._caps = {
+            channel: policy.caps[channel] for channel in Channel if channel in policy.caps
+        }
 
     def of(self, ids: Sequence[str], people: Sequence[Reachable]) -> Capped:
         """The counts of some customers, in one pipeline."""

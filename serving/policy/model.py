@@ -212,6 +212,17 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True)
         return hashlib.blake2b(canonical(self), digest_size=6).hexdigest()
 
     @cached_property
+    def caps(self) -> Mapping[str, tuple[FrequencyCap, ...]]:
+        """By channel: the caps of every scene. What one lets through counts for all of them."""
+        found = dict.fromkeys(
+            cap for rules in self.scene_rules.values() for cap in rules.settings.frequency_caps
+        )
+        return {
+            channel: tuple(cap for cap in found if cap.channel == channel)
+            for channel in dict.fromkeys(cap.channel for cap in found)
+        }
+
+    @cached_property
     def scene_rules(self) -> Mapping[str, SceneRules]:
         """By scene: the shop's rules with the scene's own, and the campaigns that name it."""
         return {

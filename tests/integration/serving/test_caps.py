@@ -15,6 +15,7 @@ from nearline import keys
 from serving.caps import RedisCaps
 from serving.features import connect
 from serving.policy.model import FrequencyCap
+from tests import capping
 from tests.capping import HOUR_US, NOW_US, TWO_A_DAY, CapsScenarios
 
 pytestmark = pytest.mark.redis
@@ -49,7 +50,7 @@ class TestInValkey(CapsScenarios):
 def take(counted: InValkey, *caps: FrequencyCap, at_us: int = NOW_US, name: str = "1") -> bool:
     async def told() -> bool:
         async with counted.opened() as counts:
-            return await counts.take("ann", caps, name, at_us)
+            return await capping.take(counts, "ann", caps, name, at_us)
 
     return asyncio.run(told())
 
@@ -87,11 +88,11 @@ def test_a_store_that_says_nothing_is_not_waited_for(
     async def told() -> float:
         client = connect(counted._url)
         caps = RedisCaps(client, timeout_ms=30)
-        await caps.take("ann", [TWO_A_DAY], "1", NOW_US)
+        await capping.take(caps, "ann", [TWO_A_DAY], "1", NOW_US)
         valkey.execute_command("CLIENT", "PAUSE", "600", "ALL")
         started_s = time.monotonic()
         with pytest.raises(Exception, match="TimeoutError"):
-            await caps.take("ann", [TWO_A_DAY], "2", NOW_US)
+            await capping.take(caps, "ann", [TWO_A_DAY], "2", NOW_US)
         took_s = time.monotonic() - started_s
         await client.aclose()
         return took_s

@@ -547,6 +547,32 @@ def test_a_channel_is_closed_after_as_many_lists_as_its_cap_allows_and_opens_aga
     assert len(ask(shopped, question("push")).items) == 3
 
 
+def test_a_scenes_longer_cap_holds_whatever_other_scenes_by_its_channel_remember(
+    shopped: Any,
+) -> None:
+    """Push has a day's cap, e-mail's scene a week's by push; home has none of its own."""
+    held = shopped.policy[-1]
+    day, week = FrequencyCap("push", 9, 24), FrequencyCap("push", 2, 168)
+    scenes = dict(held.scenes)
+    for name, caps in (("push", (day,)), ("email", (week,))):
+        rules = msgspec.structs.replace(scenes[name].rules, frequency_caps=caps)
+        scenes[name] = msgspec.structs.replace(scenes[name], rules=rules)
+    without = msgspec.structs.replace(held.rules, frequency_caps=())
+    shopped.policy.append(msgspec.structs.replace(held, scenes=scenes, rules=without))
+
+    assert ask(shopped, question("email", channel="push")).items
+    shopped.clock.advance(48 * 3_600_000_000)
+    assert ask(shopped, question("push")).items  # Trims what it does not need itself.
+    assert ask(shopped, question("email", channel="push")).items == ()
+    assert ask(shopped, question("email", "other-1", channel="push")).items
+    assert ask(shopped, question("home", "other-1", channel="push")).items
+    assert ask(shopped, question("email", "other-1", channel="push")).items == ()
+    shopped.caps.down = True
+    assert ask(shopped, question("email", "other-2", channel="push")).items == ()
+    free = ask(shopped, question("home", "other-2", channel="push"))
+    assert (len(free.items), free.degraded) == (10, ())  # It has no cap that could be exceeded.
+
+
 def test_where_the_counts_cannot_be_read_nothing_is_sent_and_the_answer_says_so(
     shopped: Any,
 ) -> None:
