@@ -15,7 +15,11 @@ from contextlib import asynccontextmanager
 from nearline.errors import TransientError
 
 AT_ONCE = 2  # One computes while the other waits for its customer's row.
-_WEIGHT = 0.05  # Of the newest turn in the running mean.
+_WEIGHT = 0.05  # Of the newest turn in the running mean, once there were enough for it.
+# Nobody knows the pace of a process that has not answered yet. Taken for 0, all of the first burst
+# were let in and waited past their deadline; taken for a tenth of the deadline, ten are, and what
+# they take says the rest. It weighs as one turn, so that a wrong guess is soon forgotten.
+_FIRST_SHARE = 0.1
 RETRY_AFTER_S = 1
 
 
@@ -39,7 +43,8 @@ class Turns:
         self._limit_ms = limit_ms
         self._places = asyncio.Semaphore(at_once)
         self._waiting = 0
-        self._finished_s, self._mean_ms = 0.0, 0.0
+        self._finished_s, self._mean_ms = 0.0, _FIRST_SHARE * limit_ms
+        self._turns = 1
         self.refused = 0
 
     @property
@@ -73,4 +78,5 @@ class Turns:
         now_s = time.perf_counter()
         took_ms = (now_s - max(came_s, self._finished_s)) * 1_000
         self._finished_s = now_s
-        self._mean_ms += _WEIGHT * (took_ms - self._mean_ms)
+        self._turns += 1
+        self._mean_ms += max(_WEIGHT, 1 / self._turns) * (took_ms - self._mean_ms)
