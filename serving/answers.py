@@ -29,7 +29,6 @@ from nearline.contracts.answer import (
     Versions,
 )
 from nearline.contracts.bundle import Task
-from nearline.contracts.position import LogPosition
 from nearline.errors import StoreUnavailable
 from nearline.online import CustomerReading
 from nearline.transforms import customer
@@ -47,7 +46,7 @@ from serving.policy.caps import longest_window_us
 from serving.policy.model import Policy
 from serving.problems import where
 from serving.receipts import ENTROPY_BYTES, receipt_of, response_id
-from serving.requests import InvalidRequest, fitting
+from serving.requests import fitting, own_position
 from serving.score_reading import Scored, Scores
 from serving.served_log import ServedLog, record_of
 from serving.stages import UNTIMED, Stages
@@ -131,9 +130,10 @@ class Answering:
     async def answered(self, query: RecommendQuery, deadline_ms: float | None = None) -> Answered:
         """An answer; `degraded` names what was missing.
 
-        Raises InvalidRequest for a question that its scene cannot answer, and Overloaded where
-        more is asked than can be answered within the deadline. An answer for now is logged as
-        an exposure; one as of a stated instant was not shown to anybody, and is not.
+        Raises InvalidRequest for a question that its scene cannot answer or that names another
+        customer's event, and Overloaded where more is asked than can be answered within the
+        deadline. An answer for now is logged as an exposure; one as of a stated instant was not
+        shown to anybody, and is not.
         """
         query = fitting(query, self._held.policy())
         limit_ms = self._deadline_ms if deadline_ms is None else min(deadline_ms, self._deadline_ms)
@@ -319,17 +319,13 @@ class Answering:
 
     async def _arrived(self, query: RecommendQuery) -> bool:
         """Wait, bounded, until the customer's row holds an event; False where it does not."""
-        wanted = LogPosition.parse(query.min_position)
+        wanted = own_position(query, self._features.partition(query.customer_id))
         ends_s = time.perf_counter() + query.max_wait_ms / 1_000
         while True:
             try:
                 seen = await self._features.position(query.customer_id)
             except StoreUnavailable:
                 return False
-            if seen is not None and seen.partition != wanted.partition:
-                raise InvalidRequest(
-                    "min_position", "is the token of another customer's event: send this one's"
-                )
             if seen is not None and seen >= wanted:
                 return True
             if time.perf_counter() + _POLL_S > ends_s:

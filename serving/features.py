@@ -54,6 +54,9 @@ class Features(Protocol):
 
     async def position(self, customer_id: str) -> LogPosition | None: ...
 
+    def partition(self, customer_id: str) -> int:
+        """Where all events of a customer lie on the log, of strangers too; reads nothing."""
+
     async def popular(self) -> tuple[PopularItem, ...]: ...
 
     async def ping(self) -> None: ...
@@ -81,14 +84,14 @@ class RedisFeatures:
 
     async def customer(self, customer_id: str) -> CustomerReading:
         """One customer in one HMGET; a stranger reads as an empty state."""
-        partition = partition_of(customer_id, self._partitions)
+        partition = self.partition(customer_id)
         key, fields = CUSTOMER_VIEW.key(customer_id), customer_fields(partition)
         reply = await self._within(lambda: self._client.hmget(key, fields))  # type: ignore[arg-type,return-value]
         return _readable(lambda: parse_customer(partition, reply))
 
     async def customers(self, customer_ids: Sequence[str]) -> Sequence[CustomerReading | None]:
         """Several customers in one pipeline of HMGETs; strangers read as empty states."""
-        partitions = [partition_of(one, self._partitions) for one in customer_ids]
+        partitions = [self.partition(one) for one in customer_ids]
         asked = self._client.pipeline(transaction=False)
         for customer_id, partition in zip(customer_ids, partitions, strict=True):
             asked.hmget(CUSTOMER_VIEW.key(customer_id), customer_fields(partition))  # type: ignore[arg-type]
@@ -100,10 +103,13 @@ class RedisFeatures:
 
     async def position(self, customer_id: str) -> LogPosition | None:
         """The newest event of a customer that the store has folded in."""
-        partition = partition_of(customer_id, self._partitions)
+        partition = self.partition(customer_id)
         key, field = CUSTOMER_VIEW.key(customer_id), sequence_field(partition)
         held = await self._within(lambda: self._client.hget(key, field))  # type: ignore[arg-type,return-value]
         return LogPosition.of(partition, held) if held else None
+
+    def partition(self, customer_id: str) -> int:
+        return partition_of(customer_id, self._partitions)
 
     async def popular(self) -> tuple[PopularItem, ...]:
         """The popular items that the last backfill wrote, best first; empty where none did."""

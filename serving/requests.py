@@ -143,6 +143,20 @@ def fitting(query: RecommendQuery, policy: Policy) -> RecommendQuery:
     return query
 
 
+def own_position(query: RecommendQuery, partition: int) -> LogPosition:
+    """The position to wait for; raises InvalidRequest where it is no event of this customer.
+
+    `partition` is where all of the customer's events lie. A token of another customer in the same
+    partition cannot be told from one's own.
+    """
+    wanted = LogPosition.parse(query.min_position)
+    if wanted.partition != partition:
+        raise InvalidRequest(
+            "min_position", "is the token of another customer's event: send this one's"
+        )
+    return wanted
+
+
 def checked_customer_id(customer_id: str) -> str:
     """The id, if it is 1 to 256 characters without control characters or lone surrogates."""
     _check_id("customer_id", customer_id)

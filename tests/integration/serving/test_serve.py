@@ -22,6 +22,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from nearline.contracts.position import partition_of
 from nearline.v1 import recommend_pb2 as pb
 from nearline.v1 import recommend_pb2_grpc
 from serving.policy.load import shipped
@@ -108,8 +109,11 @@ def test_ones_own_event_is_in_the_answer_that_names_its_token_over_both_doors(
     assert list(stub.Recommend(pb.RecommendRequest(**seen)).degraded) == []
     assert service.recommend(**unseen)["degraded"] == ["stale"]
     assert list(stub.Recommend(pb.RecommendRequest(**unseen)).degraded) == ["stale"]
-    refused = service.http.post("/v1/recommend", json=foreign)
-    assert (refused.status_code, "min_position" in refused.text) == (422, True)
+    owner = partition_of("nobody yet", PARTITIONS)
+    strange = {"customer_id": "nobody yet", "min_position": f"{owner + 1}-{ms}-{counter}"}
+    for question in (foreign, strange):
+        refused = service.http.post("/v1/recommend", json=question)
+        assert (refused.status_code, "min_position" in refused.text) == (422, True)
     with pytest.raises(grpc.RpcError) as told:
         stub.Recommend(pb.RecommendRequest(**foreign))
     assert told.value.code() is grpc.StatusCode.INVALID_ARGUMENT

@@ -309,12 +309,22 @@ def test_a_stranger_whose_event_does_not_come_is_told_too(shopped: Any) -> None:
     assert ask(shopped, query).degraded == (Degradation.STALE,)
 
 
-def test_another_customers_token_is_told_as_a_mistake(shopped: Any) -> None:
-    ours = partition_of("ann", 4)
-    foreign = str(LogPosition((ours + 1) % 4, 1, 0))
+@pytest.mark.parametrize("who", ["ann", "nobody"])
+@pytest.mark.parametrize("down", [False, True])
+@pytest.mark.parametrize("partition", [1, 2, 3, 400])
+def test_another_customers_token_is_told_as_a_mistake_of_strangers_too_and_without_a_read(
+    shopped: Any, monkeypatch: pytest.MonkeyPatch, who: str, partition: int, down: bool
+) -> None:
+    async def never(*_: object) -> None:
+        raise AssertionError("the customer was read")
+
+    shopped.features.down = down
+    monkeypatch.setattr(shopped.features, "customer", never)
+    monkeypatch.setattr(shopped.features, "position", never)
+    foreign = str(LogPosition(partition_of(who, 4) + partition, 1, 0))
 
     with pytest.raises(InvalidRequest, match="min_position: is the token of another customer"):
-        ask(shopped, question("home", min_position=foreign))
+        ask(shopped, question("home", who, min_position=foreign))
 
 
 def test_while_the_store_is_down_nobody_waits_for_it(shopped: Any) -> None:
