@@ -11,14 +11,26 @@ import json
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import propagate, trace
-from opentelemetry.trace import Span
+from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from nearline.errors import PermanentError
 
+if TYPE_CHECKING:
+    from fastapi.telemetry import TelemetryConfig
+
 NAME = "nearline"
+# FastAPI adds spans, metrics and logs of its own wherever a provider is set: a second trace of each
+# question and one of each look at /healthz, with paths, queries and errors that name customers.
+NOT_BY_FASTAPI: Final[TelemetryConfig] = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
 _tracer = trace.get_tracer(NAME)
 _on = False
 
@@ -95,9 +107,7 @@ def begun_elsewhere(carrier: Mapping[str, str], name: str) -> Iterator[Span | No
     if not _on:
         yield None
         return
-    with _tracer.start_as_current_span(
-        name, context=propagate.extract(carrier), kind=trace.SpanKind.SERVER
-    ) as span:
+    with _opened(name, context=propagate.extract(carrier), kind=SpanKind.SERVER) as span:
         yield span
 
 
@@ -107,7 +117,7 @@ def part(name: str) -> Iterator[None]:
     if not _on:
         yield
         return
-    with _tracer.start_as_current_span(name):
+    with _opened(name):
         yield
 
 
@@ -117,9 +127,22 @@ def calling(name: str, headers: MutableMapping[str, str]) -> Iterator[None]:
 
     Where the app has no provider this adds nothing, and costs some microseconds.
     """
-    with _tracer.start_as_current_span(name, kind=trace.SpanKind.CLIENT):
+    with _opened(name, kind=SpanKind.CLIENT):
         propagate.inject(headers)
         yield
+
+
+@contextmanager
+def _opened(name: str, **options: Any) -> Iterator[Span]:
+    """A current span; of an error only its kind is told, since its words may name a customer."""
+    with _tracer.start_as_current_span(
+        name, record_exception=False, set_status_on_exception=False, **options
+    ) as span:
+        try:
+            yield span
+        except Exception as error:
+            span.set_status(StatusCode.ERROR, type(error).__name__)
+            raise
 
 
 def told(span: Span | None, **attributes: str | int | bool) -> None:

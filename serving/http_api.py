@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 import nearline
+from nearline import tracing
 from nearline.contracts.answer import (
     DEFAULT_WAIT_MS,
     MAX_ANCHORS,
@@ -270,6 +271,7 @@ def build(answers: Answers, health: HealthCheck, metrics: Metrics) -> FastAPI:
         "what was missing when it was made.",
         redirect_slashes=False,
         redoc_url=None,
+        telemetry=tracing.NOT_BY_FASTAPI,
     )
     app.add_middleware(BodyLimit)
     app.add_middleware(Traced)

@@ -43,7 +43,7 @@ from ingestion.collector.metrics import CONTENT_TYPE, Metrics
 from ingestion.collector.parse import TYPES
 from ingestion.collector.problems import problem
 from ingestion.collector.timing import Timing
-from nearline import keys
+from nearline import keys, tracing
 from nearline.contracts.verdict import Outcome, Verdict
 from nearline.errors import StoreUnavailable
 from nearline.write_keys import WriteKeys
@@ -76,7 +76,13 @@ def build_http(
     intake: Intake, write_keys: WriteKeys, client: redis.asyncio.Redis, metrics: Metrics
 ) -> FastAPI:
     """The application over parts that the caller built and closes."""
-    app = FastAPI(title="Nearline collector", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="Nearline collector",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        telemetry=tracing.NOT_BY_FASTAPI,
+    )
     door = _Door(intake, write_keys)
     for kind in TYPES:
         app.add_api_route(
