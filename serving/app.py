@@ -20,15 +20,14 @@ from nearline.clock import SystemClock
 from serving import desired
 from serving.config import ServingConfig
 from serving.desired import Desired, Trial
-from serving.grpc_api import GrpcApi
+from serving.grpc_api import MAX_WATCHERS, GrpcApi
 from serving.http_api import build
 from serving.replica import Replica
 from serving.watch import BundleWatch
 
-WATCH_HEALTH_S = 30.0
 # The replica refuses by itself what it cannot answer in time, with a problem that says so; Serve
-# would only come first with a bare text.
-_NEVER_REACHED = 2_000
+# would only come first with a bare text. Who watches health has places beside those of answers.
+_NEVER_REACHED = 2_000 + MAX_WATCHERS
 
 logger = logging.getLogger(__name__)
 
@@ -125,12 +124,9 @@ class Gateway:
         return self._grpc.check(frame, grpc_context)
 
     async def Watch(self, frame: bytes, grpc_context: Any) -> AsyncIterator[Any]:
-        """The status at once, and again now and then, so that silence means trouble."""
-        while True:
-            yield self._grpc.watch(frame, grpc_context)
-            if grpc_context.code():
-                return
-            await asyncio.sleep(WATCH_HEALTH_S)
+        async with contextlib.aclosing(self._grpc.watch(frame, grpc_context)) as statuses:
+            async for status in statuses:
+                yield status
 
     async def __del__(self) -> None:
         # Serve awaits this before it stops a replica.

@@ -7,8 +7,9 @@ malformed frame is told what it is: INVALID_ARGUMENT.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import grpc
@@ -27,6 +28,8 @@ RECOMMENDATIONS = "nearline.v1.Recommendations"
 METHODS = ("Recommend", "Churn", "Tags", "Scores", "ScoresBatch")
 HEALTH = "grpc.health.v1.Health"
 SERVICES = ("", RECOMMENDATIONS)  # What Health knows; empty asks for all of it.
+MAX_WATCHERS = 100  # Of one replica at a time; each holds one of its places while it watches.
+WATCH_EVERY_S = 5.0  # HAProxy ends a stream that says nothing for 10 s.
 
 M = TypeVar("M", bound=Message)
 
@@ -48,6 +51,7 @@ class GrpcApi:
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
+        self._watchers = 0
 
     async def recommend(self, frame: bytes, context: Context) -> pb.RecommendResponse:
         async def answer() -> pb.RecommendResponse:
@@ -88,24 +92,39 @@ class GrpcApi:
     def check(self, frame: bytes, context: Context) -> health_pb2.HealthCheckResponse:
         """SERVING for what we serve: with fallbacks, an answer is always there."""
         try:
-            service = _parsed(health_pb2.HealthCheckRequest, frame).service
+            found = _status(frame)
         except InvalidRequest as error:
             return _refused(context, error, health_pb2.HealthCheckResponse())
-        if service not in SERVICES:
+        if found.status != health_pb2.HealthCheckResponse.SERVING:
             context.set_code(grpc.StatusCode.NOT_FOUND)
             context.set_details(f"unknown service; known: {RECOMMENDATIONS}")
             return health_pb2.HealthCheckResponse()
-        return health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
+        return found
 
-    def watch(self, frame: bytes, context: Context) -> health_pb2.HealthCheckResponse:
-        """The status to send first to somebody who watches; unknown services are said so."""
+    async def watch(
+        self, frame: bytes, context: Context
+    ) -> AsyncGenerator[health_pb2.HealthCheckResponse, None]:
+        """The status at once, and again every few seconds, so that silence means trouble.
+
+        Whoever comes when MAX_WATCHERS watch is told UNIMPLEMENTED: by Health's protocol a client
+        then goes on without watching, whereas any other code means to it that we are not well.
+        """
         try:
-            service = _parsed(health_pb2.HealthCheckRequest, frame).service
+            found = _status(frame)
         except InvalidRequest as error:
-            return _refused(context, error, health_pb2.HealthCheckResponse())
-        known = service in SERVICES
-        status = health_pb2.HealthCheckResponse
-        return status(status=status.SERVING if known else status.SERVICE_UNKNOWN)
+            _refused(context, error, health_pb2.HealthCheckResponse())
+            return
+        if self._watchers >= MAX_WATCHERS:
+            context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+            context.set_details(f"{MAX_WATCHERS} watch already; ask Check now and then instead")
+            return
+        self._watchers += 1
+        try:
+            while True:
+                yield found
+                await asyncio.sleep(WATCH_EVERY_S)
+        finally:
+            self._watchers -= 1
 
 
 def add_to_server(_servicer: Any, server: Any) -> None:
@@ -132,6 +151,12 @@ def _parsed(kind: type[M], frame: bytes) -> M:
         return kind.FromString(frame)
     except DecodeError:
         raise InvalidRequest("message", f"these bytes are no {kind.DESCRIPTOR.full_name}") from None
+
+
+def _status(frame: bytes) -> health_pb2.HealthCheckResponse:
+    known = _parsed(health_pb2.HealthCheckRequest, frame).service in SERVICES
+    status = health_pb2.HealthCheckResponse
+    return status(status=status.SERVING if known else status.SERVICE_UNKNOWN)
 
 
 async def _told(answer: Callable[[], Awaitable[M]], context: Context, empty: M) -> M:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -24,7 +25,7 @@ from nearline.contracts.answer import (
     TagsAnswer,
 )
 from nearline.v1 import recommend_pb2 as pb
-from serving import examples, problems, wire
+from serving import examples, grpc_api, problems, wire
 from serving.grpc_api import GrpcApi
 from serving.health import Health
 from serving.http_api import build
@@ -411,3 +412,54 @@ def test_health_knows_our_service_and_no_other(shopped: Any) -> None:
 
     assert known.code is None
     assert unknown.code is grpc.StatusCode.NOT_FOUND
+
+
+def test_who_watches_health_is_told_again_and_again_also_of_a_service_that_is_not_there(
+    shopped: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grpc_api, "WATCH_EVERY_S", 0.0)
+    api, status = GrpcApi(shopped.answering), health_pb2.HealthCheckResponse
+
+    async def watched(frame: bytes) -> tuple[list[int], grpc.StatusCode | None]:
+        context, told = Context(), []
+        async with aclosing(api.watch(frame, context)) as statuses:
+            async for one in statuses:
+                told.append(one.status)
+                if len(told) == 3:
+                    break
+        return told, context.code
+
+    def of(service: str) -> bytes:
+        return health_pb2.HealthCheckRequest(service=service).SerializeToString()
+
+    assert asyncio.run(watched(of(""))) == ([status.SERVING] * 3, None)
+    assert asyncio.run(watched(of("x"))) == ([status.SERVICE_UNKNOWN] * 3, None)
+    assert asyncio.run(watched(b"\xff\xff")) == ([], grpc.StatusCode.INVALID_ARGUMENT)
+
+
+def test_watchers_are_bounded_and_leave_their_places_so_that_they_cannot_starve_answers(
+    shopped: Any,
+) -> None:
+    api = GrpcApi(shopped.answering)
+    watching = [api.watch(b"", Context()) for _ in range(grpc_api.MAX_WATCHERS)]
+
+    async def refused() -> grpc.StatusCode | None:
+        context = Context()
+        assert [one async for one in api.watch(b"", context)] == []
+        return context.code
+
+    async def story() -> None:
+        for one in watching:
+            await anext(one)
+        # Clients take any other code for a service that is not well.
+        assert await refused() is grpc.StatusCode.UNIMPLEMENTED
+        assert await refused() is grpc.StatusCode.UNIMPLEMENTED
+        await watching[0].aclose()
+        late = api.watch(b"", Context())
+        await anext(late)
+        assert await refused() is grpc.StatusCode.UNIMPLEMENTED
+        for one in (*watching, late):
+            await one.aclose()
+        assert api._watchers == 0
+
+    asyncio.run(story())
