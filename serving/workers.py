@@ -1,11 +1,11 @@
 """What happens in each Ray worker before its work: the job's setup hook.
 
 Four things that Ray 2.60 has no option for. Its gRPC servers and HAProxy's own pages bind to
-every interface (`serve/_private/grpc_util.py`, `haproxy_templates.py`). It imports pandas
-wherever it finds it, as XGBoost does with scikit-learn: 1 to 3 s of CPU and 30 to 80 MB in each
-of its processes (measured) for nothing. And where HAProxy dies, it starts the manager anew, which
-takes 4 s and answers 404 until that knows the routes again (measured). Tests check who listens
-where, what is loaded and how long the proxy is gone, so a Ray that changes is noticed.
+every interface (`serve/_private/grpc_util.py`, `replica.py`, `haproxy_templates.py`). It imports
+pandas wherever it finds it, as XGBoost does with scikit-learn: 1 to 3 s of CPU and 30 to 80 MB in
+each of its processes (measured) for nothing. And where HAProxy dies, it starts the manager anew,
+which takes 4 s and answers 404 until that knows the routes again (measured). Tests check who
+listens where, what is loaded and how long the proxy is gone, so a Ray that changes is noticed.
 """
 
 from __future__ import annotations
@@ -36,8 +36,13 @@ def stay_lean() -> None:
 
 
 def bind_grpc_to_host() -> None:
-    """Let a gRPC proxy of this process listen on one address alone."""
-    from ray.serve._private import default_impl
+    """Let a gRPC proxy of this process listen on one address alone.
+
+    And the server by which deployments call each other on loopback, where Ray itself is: it
+    unpickles what it is sent, so whoever reaches it can run code.
+    """
+    from ray._common import network_utils
+    from ray.serve._private import default_impl, replica
 
     host = _host()
 
@@ -46,6 +51,17 @@ def bind_grpc_to_host() -> None:
 
     patched: Any = default_impl
     patched.add_grpc_address = add_grpc_address
+    between: Any = replica
+    network: Any = network_utils
+    add_port = between.add_port_to_grpc_server
+
+    def add_port_to_grpc_server(server: Any, address: str) -> int:
+        if address == "[::]:0":
+            address = network.build_address(network.get_localhost_ip(), 0)
+        port: int = add_port(server, address)
+        return port
+
+    between.add_port_to_grpc_server = add_port_to_grpc_server
 
 
 def bind_haproxy_to_host() -> None:

@@ -76,6 +76,34 @@ def test_other_lines_stay_as_they_are() -> None:
     )
 
 
+BETWEEN = """
+from serving import workers
+workers.bind_grpc_to_host()
+from ray.serve._private import replica
+
+class Server:
+    def add_insecure_port(self, address):
+        print(address)
+        return 1
+
+replica.add_port_to_grpc_server(Server(), "[::]:0")
+"""
+
+
+@pytest.mark.ray
+def test_what_deployments_ask_each_other_by_is_on_loopback_whatever_the_host_is() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", BETWEEN],
+        env={**os.environ, HOST_VARIABLE: "0.0.0.0"},
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[3],
+    )
+
+    assert done.stdout.split() == ["127.0.0.1:0"]
+
+
 @pytest.mark.ray
 def test_ray_knows_every_variable_that_it_is_given(tmp_path: Path) -> None:
     """It passes over a name that it does not know, and the setting with it."""
