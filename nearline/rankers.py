@@ -6,16 +6,24 @@ here, so a score is the same number in a trial and in an answer. One thread each
 
 from __future__ import annotations
 
+import ctypes
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from nearline.contracts.bundle import RankerFormat, RankerSpec
 from nearline.transforms.ranking import RANKER_FEATURES
+
+_VALUES = (
+    b'{"type":0,"training":false,"iteration_begin":0,"iteration_end":0,"missing":NaN,'
+    b'"strict_shape":false,"cache_id":0}'
+)
 
 # Axes: C candidates, F features.
 FloatCF = npt.NDArray[np.float32]
@@ -125,8 +133,39 @@ def booster(path: Path) -> Any:
 
 
 def scores_of(booster: Any, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """One score per row of an XGBoost booster; NaN reads as missing."""
-    return np.asarray(booster.inplace_predict(rows, validate_features=False), dtype=np.float32)
+    """What an XGBoost booster says of each row; NaN reads as missing.
+
+    The same call of XGBoost's C interface as in `Booster.inplace_predict`, and the same numbers,
+    without the looks at what the rows might be instead of float32 rows: those took 0.2 ms, as
+    long as all the trees of a list.
+    """
+    import xgboost.core
+
+    library = xgboost.core._LIB
+    rows = np.ascontiguousarray(rows, np.float32)
+    interface = {
+        "data": (rows.ctypes.data, True),
+        "shape": rows.shape,
+        "typestr": "<f4",
+        "version": 3,
+    }
+    shape, axes = ctypes.POINTER(ctypes.c_uint64)(), ctypes.c_uint64()
+    found = ctypes.POINTER(ctypes.c_float)()
+    failed = library.XGBoosterPredictFromDense(
+        booster.handle,
+        msgspec.json.encode(interface),
+        _VALUES,
+        ctypes.c_void_p(),
+        ctypes.byref(shape),
+        ctypes.byref(axes),
+        ctypes.byref(found),
+    )
+    if failed:
+        raise xgboost.core.XGBoostError(library.XGBGetLastError().decode())
+    sizes = shape[: axes.value]
+    # A copy: it is the library's own memory, which its next answer overwrites.
+    told = ctypes.string_at(found, math.prod(sizes) * ctypes.sizeof(ctypes.c_float))
+    return np.frombuffer(told, np.float32).reshape(sizes)
 
 
 def onnx_session(path: Path) -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -35,8 +36,7 @@ _SPARE = 3  # A list needs more candidates than places: rules take some away.
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(msgspec.Struct, frozen=True):
     """A candidate with what the rules and the answer need beside it, ready to hand."""
 
     item_id: str
@@ -216,9 +216,12 @@ def _pinned(
 def _options(stock: Stock, table: ItemTable, found: Sequence[Candidate]) -> tuple[Option, ...]:
     """Candidates with the newest known price, and what the shop states of them."""
     told = table.told([candidate.item_id for candidate in found])
+    prices = stock.prices_cents
     return tuple(
-        Option.of(candidate, price_cents or stock.prices_cents[candidate.item_index], facts)
-        for candidate, (price_cents, facts) in zip(found, told, strict=True)
+        [
+            Option(one.item_id, one.category, one, price_cents or prices[one.item_index], facts)
+            for one, (price_cents, facts) in zip(found, told, strict=True)
+        ]
     )
 
 
@@ -236,8 +239,7 @@ def _dropped(
     return {"never_purchased": len(bought), "excluded": len(named)}
 
 
-@dataclass(frozen=True, slots=True)
-class Neighbour:
+class Neighbour(msgspec.Struct, frozen=True):
     """A recent interaction that lies near an item; the cosine between the two."""
 
     recent: Recent

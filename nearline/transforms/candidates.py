@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -63,8 +64,7 @@ class Catalogue:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+class Proposal(msgspec.Struct, frozen=True, gc=False):
     """One item that a source names; higher scores are better, comparable within the source."""
 
     item_index: int
@@ -151,27 +151,38 @@ def merge(
     scores: dict[int, dict[str, float]] = {}
     ranks: dict[int, dict[str, int]] = {}
     for source in sorted(proposals, key=_place):
-        rank = 0
+        rank, most = 0, limits[source]
         for proposal in proposals[source]:
-            if rank == limits[source]:
+            row = proposal.item_index
+            if rank == most:
                 break
-            if proposal.item_index in withheld:
+            if row in withheld:
                 continue
             rank += 1
-            scores.setdefault(proposal.item_index, {})[source] = proposal.score
-            ranks.setdefault(proposal.item_index, {})[source] = rank
-    candidates = [
-        Candidate(
-            catalogue.item_ids[index], index, catalogue.categories[index], by_source, ranks[index]
+            if row in ranks:
+                scores[row][source], ranks[row][source] = proposal.score, rank
+            else:
+                scores[row], ranks[row] = {source: proposal.score}, {source: rank}
+    item_ids, categories = catalogue.item_ids, catalogue.categories
+    found = [
+        (
+            -_fused(of_source),
+            item_ids[row],
+            Candidate(item_ids[row], row, categories[row], scores[row], of_source),
         )
-        for index, by_source in scores.items()
+        for row, of_source in ranks.items()
     ]
-    return sorted(candidates, key=lambda one: (-fused_score(one), one.item_id))
+    found.sort()  # Ids differ, so no two candidates are compared.
+    return [candidate for _, _, candidate in found]
 
 
 def fused_score(candidate: Candidate) -> float:
     """Reciprocal rank fusion over the sources: the order of retrieval when no ranker speaks."""
-    return sum([1.0 / (_FUSION + rank) for rank in candidate.ranks.values()])
+    return _fused(candidate.ranks)
+
+
+def _fused(ranks: Mapping[str, int]) -> float:
+    return sum([1.0 / (_FUSION + rank) for rank in ranks.values()])
 
 
 def _place(source: str) -> tuple[int, str]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol, TypeVar
 
 K = TypeVar("K")
+D = TypeVar("D")
 V = TypeVar("V")
 V_co = TypeVar("V_co", covariant=True)
 
@@ -59,3 +60,8 @@ class ChainedMapping(Mapping[K, V]):
     def __getitem__(self, key: K) -> V:
         first = self._first
         return first[key] if key in first else self._more[key]
+
+    def get(self, key: K, default: D | None = None) -> V | D | None:  # type: ignore[override]
+        """As of every mapping; the inherited one raises and catches for a key that is not here."""
+        first = self._first
+        return first[key] if key in first else self._more.get(key, default)

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import msgspec
+
 from nearline.contracts.event import Event, Kind, stable_key
 from nearline.transforms.buckets import (
     DAY_US,
@@ -46,8 +48,7 @@ PURCHASE_DAY_COLUMNS = 1  # orders
 WINDOWS = (LAST_1H, LAST_24H, LAST_7D, LAST_30D)
 
 
-@dataclass(frozen=True, slots=True)
-class Recent:
+class Recent(msgspec.Struct, frozen=True, gc=False):
     """One interaction with one item. Ordered by time, then by a key that breaks ties."""
 
     at_us: int

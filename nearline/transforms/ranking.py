@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -37,12 +38,16 @@ RANKER_FEATURES: tuple[str, ...] = (
     *CROSS_FEATURES,
 )
 _PRICE = ITEM_FEATURES.index("price_cents")
-_NANS = (math.nan,) * len(SOURCES)
+_SCORE = {source: place for place, source in enumerate(SOURCES)}
+_RANK = {source: len(SOURCES) + place for place, source in enumerate(SOURCES)}
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """An item that some source proposed, with each source's score and rank (from 1)."""
+class Candidate(msgspec.Struct, frozen=True):
+    """An item that some source proposed, with each source's score and rank (from 1).
+
+    A struct, as are the other values of which every answer makes hundreds: a frozen dataclass
+    takes six times as long to make (docs/benchmarks/serving.md counts microseconds).
+    """
 
     item_id: str
     item_index: int  # row in the bundle
@@ -67,36 +72,55 @@ def assemble(
     `items_CI` holds the items' own features (`item_rows`), in step with the candidates.
     """
     customer_values, shares = customer.finish_with_interests(state, as_of_us)
-    usual_cents = customer_values["price_affinity_cents"]
-    session = {recent.item_id for recent in customer.current_session(state, as_of_us)}
-    seen: dict[str, list[customer.Recent]] = {}
-    for recent in state.recent:
-        seen.setdefault(recent.item_id, []).append(recent)
-    first, second = len(CUSTOMER_FEATURES), len(CUSTOMER_FEATURES) + len(ITEM_FEATURES)
     rows = np.empty((len(candidates), len(RANKER_FEATURES)), dtype=np.float32)
+    first, second = len(CUSTOMER_FEATURES), len(CUSTOMER_FEATURES) + len(ITEM_FEATURES)
     rows[:, :first] = [customer_values[name] for name in CUSTOMER_FEATURES]
     rows[:, first:second] = items_CI
-    prices = items_CI[:, _PRICE].tolist()
-    rows[:, second:] = [
-        [
-            *map(candidate.scores.get, SOURCES, _NANS),
-            *map(candidate.ranks.get, SOURCES, _NANS),
-            shares.get(candidate.category, 0.0) if candidate.category else math.nan,
-            math.log(price / usual_cents) if price > 0 and usual_cents > 0 else math.nan,
-            *_met(seen.get(candidate.item_id), as_of_us),
-            candidate.item_id in session,
-        ]
-        for candidate, price in zip(candidates, prices, strict=True)
-    ] or np.empty((0, len(CROSS_FEATURES)))
+    third = second + 2 * len(SOURCES)
+    _name_sources(rows[:, second:third], candidates)
+    usual_cents = customer_values["price_affinity_cents"]
+    rows[:, third] = [
+        shares.get(one.category, 0.0) if one.category else math.nan for one in candidates
+    ]
+    rows[:, third + 1] = [
+        math.log(price / usual_cents) if price > 0 and usual_cents > 0 else math.nan
+        for price in items_CI[:, _PRICE].tolist()
+    ]
+    _remember(rows[:, third + 2 :], candidates, state, as_of_us)
     return rows
 
 
-def _met(before: Sequence[customer.Recent] | None, as_of_us: int) -> tuple[float, float, bool]:
-    """How often a customer met an item lately, hours since the last time, and if in a cart."""
-    if not before:
-        return 0.0, math.nan, False
-    carted = any(recent.kind == Kind.CART for recent in before)
-    return float(len(before)), max(0, as_of_us - before[0].at_us) / HOUR_US, carted
+def _name_sources(cells_CS: FloatCF, candidates: Sequence[Candidate]) -> None:
+    """Each source's score, then each one's rank; few sources name an item, so most stay NaN."""
+    width = 2 * len(SOURCES)
+    cells = array("d", [math.nan]) * (width * len(candidates))
+    at = 0
+    for candidate in candidates:
+        for source, score in candidate.scores.items():
+            if source in _SCORE:
+                cells[at + _SCORE[source]] = score
+        for source, rank in candidate.ranks.items():
+            if source in _RANK:
+                cells[at + _RANK[source]] = rank
+        at += width
+    cells_CS[:] = np.frombuffer(cells).reshape(-1, width)
+
+
+def _remember(
+    cells_CM: FloatCF, candidates: Sequence[Candidate], state: CustomerState, as_of_us: int
+) -> None:
+    """How often the customer met each item lately, hours since, if in a cart, if in this visit."""
+    cells_CM[:] = (0.0, math.nan, 0.0, 0.0)
+    seen: dict[str, list[customer.Recent]] = {}
+    for recent in state.recent:
+        seen.setdefault(recent.item_id, []).append(recent)
+    session = {recent.item_id for recent in customer.current_session(state, as_of_us)}
+    for row, candidate in enumerate(candidates):
+        before = seen.get(candidate.item_id)
+        if before:
+            age_hours = max(0, as_of_us - before[0].at_us) / HOUR_US
+            carted = any(recent.kind == Kind.CART for recent in before)
+            cells_CM[row] = (len(before), age_hours, carted, candidate.item_id in session)
 
 
 __all__ = ["CROSS_FEATURES", "RANKER_FEATURES", "SOURCES", "Candidate", "assemble", "item_rows"]
