@@ -30,6 +30,7 @@ from nearline.contracts.answer import (
 )
 from nearline.contracts.bundle import Task
 from nearline.errors import StoreUnavailable
+from nearline.logs import where
 from nearline.online import CustomerReading
 from nearline.transforms import customer
 from serving.arrivals import Stocks
@@ -44,7 +45,6 @@ from serving.keeping import POPULAR, Keeper
 from serving.made import made_of
 from serving.policy.caps import longest_window_us
 from serving.policy.model import Policy
-from serving.problems import where
 from serving.receipts import ENTROPY_BYTES, receipt_of, response_id
 from serving.requests import fitting, own_position
 from serving.score_reading import Scored, Scores

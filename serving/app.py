@@ -15,7 +15,7 @@ from typing import Any
 
 from ray import serve
 
-from nearline import settings, tracing
+from nearline import logs, settings, tracing
 from nearline.clock import SystemClock
 from serving import desired
 from serving.config import ServingConfig
@@ -44,6 +44,7 @@ class BundleWatchDeployment:
     def __init__(self, config: ServingConfig) -> None:
         from nearline import registry
 
+        _log("watch", config)
         self._config, self._trial = config, Trial()
         self._watch = BundleWatch(
             stages=[self._trial],
@@ -93,6 +94,7 @@ class Gateway:
 
     async def __init__(self, config: ServingConfig, watch: Any) -> None:  # type: ignore[misc]
         self._watch = watch  # Named, so that Serve runs it; they meet in a file.
+        _log("serve", config)
         tracing.start("serve", config.traces, config.trace_share)
         self._replica = Replica(config)
         self._grpc = GrpcApi(self._replica.answers)
@@ -132,6 +134,12 @@ class Gateway:
         # Serve awaits this before it stops a replica.
         with contextlib.suppress(Exception):
             await self._replica.close()
+
+
+def _log(part: str, config: ServingConfig) -> None:
+    # Ray keeps what a worker prints with its session, which ends with the service.
+    if config.logs is not None:
+        logs.start(part, config.logs)
 
 
 def graph(config: ServingConfig) -> serve.Application:

@@ -39,6 +39,8 @@ class ServingConfig:
     traces: str = ""
     """Where spans go (`nearline.tracing.start`)."""
     trace_share: float = 0.01
+    logs: Path | None = None
+    """Folder of log lines, a file for each process; None leaves logging as it is."""
     started_us: int = 0
     """When serving was started: what a watcher found before that says nothing of now."""
 
@@ -64,5 +66,6 @@ class ServingConfig:
             served_sample=checked_share(settings.served_sample),
             challenger_share=settings.challenger_share,
             traces=settings.traces,
+            logs=settings.logs / "serve",
             trace_share=settings.trace_share,
         )

@@ -16,7 +16,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health_pb2
 
-from nearline import tracing
+from nearline import logs, tracing
 from nearline.contracts.answer import ScoresBatchAnswer
 from nearline.v1 import recommend_pb2 as pb
 from serving import problems, wire
@@ -171,7 +171,7 @@ async def _told(answer: Callable[[], Awaitable[M]], context: Context, empty: M) 
         context.set_details(str(error))
         return empty
     except Exception as error:  # noqa: BLE001 - a bug; where is for the log, not for the caller
-        logger.error("a request failed: %s", problems.where(error))
+        logger.error("a request failed: %s", logs.where(error))
         context.set_code(grpc.StatusCode.INTERNAL)
         context.set_details(problems.BROKEN)
         return empty

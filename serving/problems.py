@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
-import traceback
 from collections.abc import Mapping, MutableMapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+
+from nearline.logs import where
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -128,12 +129,6 @@ class Shield:
             if started or scope["type"] != "http":
                 raise  # The caller has half an answer: only a broken connection tells so.
             await respond(500, "internal", BROKEN)(scope, receive, send)
-
-
-def where(error: BaseException) -> str:
-    """The kind of an error and its places in the code; not its text, which may be personal."""
-    places = traceback.format_tb(error.__traceback__)
-    return f"{type(error).__name__}\n{''.join(places)}".rstrip()
 
 
 def _methods(app: FastAPI, scope: MutableMapping[str, Any]) -> set[str]:

@@ -76,7 +76,12 @@ def running(
     meanwhile.start()
     log = settings.logs / "serve"
     log.mkdir(parents=True, exist_ok=True)
-    logging_config = {"logs_dir": str(log), "log_level": "WARNING", "enable_access_log": False}
+    logging_config = {
+        "logs_dir": str(log),
+        "log_level": "WARNING",
+        "enable_access_log": False,
+        "encoding": "JSON",
+    }
     # Every process that Ray starts inherits this, so that none can be lost.
     os.environ[_MARKER] = str(session)
     try:

@@ -25,10 +25,9 @@ from nearline.say import say
     help=say("Write what the log holds now, then end.", "写完日志中现有的事件后结束。"),
 )
 def history(once: bool) -> None:
-    import logging
-
     from ingestion.archive.app import run
+    from nearline import logs
     from nearline.settings import load
 
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    logs.start("history")
     run(load(), once=once)

@@ -52,6 +52,9 @@ def collector(show_key: str | None) -> None:
     import asyncio
 
     from ingestion.collector.app import run
+    from nearline import logs
+
+    logs.start("collector")
 
     def ready() -> None:
         http = f"http://{chosen.host}:{chosen.collector_http_port}"

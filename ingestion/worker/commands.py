@@ -27,10 +27,9 @@ from nearline.say import say
     help=say("Apply what the log holds now, then end.", "处理完日志中现有的事件后结束。"),
 )
 def worker(once: bool) -> None:
-    import logging
-
     from ingestion.worker.app import run
+    from nearline import logs
     from nearline.settings import load
 
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    logs.start("worker")
     run(load(), once=once)

@@ -23,6 +23,7 @@ from nearline.client.steps import Program
 from nearline.clock import utc
 from nearline.contracts.verdict import Outcome, Verdict
 from nearline.errors import PermanentError
+from nearline.logs import where
 
 _log = logging.getLogger(__name__)
 _ENVELOPE_BYTES = len(batch_body([], utc(0))) + 16
@@ -185,7 +186,7 @@ class Outbox:
     def broke(self, error: Exception) -> Program[None]:
         """Note that `sending` failed: whoever waits must be told, not wait on."""
         if not self._abandoned:
-            _log.error("the sender stopped", exc_info=error)
+            _log.error("the sender stopped: %s", where(error))
         self._stopped = PermanentError(f"the sender failed ({type(error).__name__}).")
         self._ended = True
         self._notify()
@@ -257,8 +258,8 @@ def tell(step: Tell) -> None:
     for verdict in step.refused:
         try:
             step.on_refused(verdict)
-        except Exception:  # noqa: BLE001 - the caller's code must not end sending
-            _log.exception("on_refused failed; sending goes on")
+        except Exception as error:  # noqa: BLE001 - the caller's code must not end sending
+            _log.error("on_refused failed; sending goes on: %s", where(error))
 
 
 def log_refusal(verdict: Verdict) -> None:
