@@ -33,22 +33,26 @@ class Block(nn.Module):
         self.forward_out = nn.Linear(4 * dimension, dimension)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, hidden_BTD: Tensor, mask_B1TT: Tensor) -> Tensor:
-        hidden_BTD = hidden_BTD + self.dropout(
-            self._attend(self.attention_norm(hidden_BTD), mask_B1TT)
-        )
+    def forward(self, hidden_BTD: Tensor, mask_B1TT: Tensor, newest: bool = False) -> Tensor:
+        """What comes after each place; of the newest place alone (B, 1, D) where nobody asks more.
+
+        All that the others add to it goes through attention.
+        """
+        attended = self._attend(self.attention_norm(hidden_BTD), mask_B1TT, newest)
+        hidden_BTD = (hidden_BTD[:, -1:] if newest else hidden_BTD) + self.dropout(attended)
         inner = torch.relu(self.forward_in(self.forward_norm(hidden_BTD)))
         out: Tensor = hidden_BTD + self.dropout(self.forward_out(inner))
         return out
 
-    def _attend(self, hidden_BTD: Tensor, mask_B1TT: Tensor) -> Tensor:
+    def _attend(self, hidden_BTD: Tensor, mask_B1TT: Tensor, newest: bool) -> Tensor:
         batch, places, dimension = hidden_BTD.shape
         split = (batch, places, 3, self.heads, dimension // self.heads)
         mixed = self.query_key_value(hidden_BTD).reshape(split).permute(2, 0, 3, 1, 4)
+        asking = slice(-1, None) if newest else slice(None)
         mixed_BHTD = nn.functional.scaled_dot_product_attention(
-            mixed[0], mixed[1], mixed[2], attn_mask=mask_B1TT
+            mixed[0][:, :, asking], mixed[1], mixed[2], attn_mask=mask_B1TT[:, :, asking]
         )
-        mixed_BTD = mixed_BHTD.transpose(1, 2).reshape(batch, places, dimension)
+        mixed_BTD = mixed_BHTD.transpose(1, 2).reshape(batch, -1, dimension)
         out: Tensor = self.attention_out(mixed_BTD)
         return out
 
@@ -110,12 +114,19 @@ class Encoder(nn.Module):
 
     def forward(self, items_BT: Tensor, kinds_BT: Tensor) -> Tensor:
         """The query vector of each customer: (B, D), from the newest place."""
-        return self.hidden(items_BT, kinds_BT)[:, -1]
+        return self.hidden(items_BT, kinds_BT, newest=True)[:, -1]
 
-    def hidden(self, items_BT: Tensor, kinds_BT: Tensor, table: Tensor | None = None) -> Tensor:
+    def hidden(
+        self,
+        items_BT: Tensor,
+        kinds_BT: Tensor,
+        table: Tensor | None = None,
+        newest: bool = False,
+    ) -> Tensor:
         """The query vector after each place: (B, T, D); finite even where all is padding.
 
-        `table` is `self.table()`, where the caller has it already.
+        `table` is `self.table()`, where the caller has it already. With `newest` only that of the
+        newest place, (B, 1, D): of the last block it needs a fiftieth.
         """
         table = self.table() if table is None else table
         places = items_BT.shape[1]
@@ -126,8 +137,9 @@ class Encoder(nn.Module):
         vectors_BTD = nn.functional.embedding(items_BT, table, padding_idx=0)
         hidden_BTD = vectors_BTD + self.kind(kinds_BT) + self.place[-places:]
         hidden_BTD = self.dropout(hidden_BTD)
-        for block in self.blocks:
-            hidden_BTD = block(hidden_BTD, mask_B1TT)
+        for number, block in enumerate(self.blocks, start=1):
+            last = number == len(self.blocks)
+            hidden_BTD = block(hidden_BTD, mask_B1TT, newest=newest and last)
         out: Tensor = self.out_norm(hidden_BTD)
         return out
 

@@ -150,6 +150,7 @@ def merge(
     withheld = {index_of[item_id] for item_id in excluded if item_id in index_of}
     scores: dict[int, dict[str, float]] = {}
     ranks: dict[int, dict[str, int]] = {}
+    votes: dict[int, float] = {}  # `fused_score`, added up on the way
     for source in sorted(proposals, key=_place):
         rank, most = 0, limits[source]
         for proposal in proposals[source]:
@@ -159,30 +160,24 @@ def merge(
             if row in withheld:
                 continue
             rank += 1
-            if row in ranks:
-                scores[row][source], ranks[row][source] = proposal.score, rank
-            else:
+            if row not in ranks:
                 scores[row], ranks[row] = {source: proposal.score}, {source: rank}
+                votes[row] = 1.0 / (_FUSION + rank)
+            elif source not in ranks[row]:  # Its first rank counts.
+                scores[row][source], ranks[row][source] = proposal.score, rank
+                votes[row] += 1.0 / (_FUSION + rank)
     item_ids, categories = catalogue.item_ids, catalogue.categories
-    found = [
-        (
-            -_fused(of_source),
-            item_ids[row],
-            Candidate(item_ids[row], row, categories[row], scores[row], of_source),
-        )
-        for row, of_source in ranks.items()
+    found = [(-vote, item_ids[row], row) for row, vote in votes.items()]
+    found.sort()
+    return [
+        Candidate(item_id, row, categories[row], scores[row], ranks[row])
+        for _, item_id, row in found
     ]
-    found.sort()  # Ids differ, so no two candidates are compared.
-    return [candidate for _, _, candidate in found]
 
 
 def fused_score(candidate: Candidate) -> float:
     """Reciprocal rank fusion over the sources: the order of retrieval when no ranker speaks."""
-    return _fused(candidate.ranks)
-
-
-def _fused(ranks: Mapping[str, int]) -> float:
-    return sum([1.0 / (_FUSION + rank) for rank in ranks.values()])
+    return sum([1.0 / (_FUSION + rank) for rank in candidate.ranks.values()])
 
 
 def _place(source: str) -> tuple[int, str]:

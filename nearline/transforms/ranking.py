@@ -38,8 +38,6 @@ RANKER_FEATURES: tuple[str, ...] = (
     *CROSS_FEATURES,
 )
 _PRICE = ITEM_FEATURES.index("price_cents")
-_SCORE = {source: place for place, source in enumerate(SOURCES)}
-_RANK = {source: len(SOURCES) + place for place, source in enumerate(SOURCES)}
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -91,36 +89,45 @@ def assemble(
 
 
 def _name_sources(cells_CS: FloatCF, candidates: Sequence[Candidate]) -> None:
-    """Each source's score, then each one's rank; few sources name an item, so most stay NaN."""
-    width = 2 * len(SOURCES)
-    cells = array("d", [math.nan]) * (width * len(candidates))
-    at = 0
-    for candidate in candidates:
-        for source, score in candidate.scores.items():
-            if source in _SCORE:
-                cells[at + _SCORE[source]] = score
-        for source, rank in candidate.ranks.items():
-            if source in _RANK:
-                cells[at + _RANK[source]] = rank
-        at += width
-    cells_CS[:] = np.frombuffer(cells).reshape(-1, width)
+    """Each source's score, then each one's rank; NaN where it did not name the item."""
+    shape = (len(candidates), len(SOURCES))
+    for first, named in (
+        (0, [candidate.scores for candidate in candidates]),
+        (len(SOURCES), [candidate.ranks for candidate in candidates]),
+    ):
+        values = [one.get(source, math.nan) for one in named for source in SOURCES]
+        # By way of an array: numpy looks at each number of a list twice.
+        cells_CS[:, first : first + len(SOURCES)] = np.asarray(array("d", values)).reshape(shape)
 
 
 def _remember(
     cells_CM: FloatCF, candidates: Sequence[Candidate], state: CustomerState, as_of_us: int
 ) -> None:
     """How often the customer met each item lately, hours since, if in a cart, if in this visit."""
-    cells_CM[:] = (0.0, math.nan, 0.0, 0.0)
-    seen: dict[str, list[customer.Recent]] = {}
-    for recent in state.recent:
-        seen.setdefault(recent.item_id, []).append(recent)
+    newest: dict[str, int] = {}
+    times: dict[str, int] = {}
+    carted: set[str] = set()
+    for recent in state.recent:  # newest first
+        item_id = recent.item_id
+        if item_id in times:
+            times[item_id] += 1
+        else:
+            times[item_id], newest[item_id] = 1, recent.at_us
+        if recent.kind == Kind.CART:
+            carted.add(item_id)
     session = {recent.item_id for recent in customer.current_session(state, as_of_us)}
-    for row, candidate in enumerate(candidates):
-        before = seen.get(candidate.item_id)
-        if before:
-            age_hours = max(0, as_of_us - before[0].at_us) / HOUR_US
-            carted = any(recent.kind == Kind.CART for recent in before)
-            cells_CM[row] = (len(before), age_hours, carted, candidate.item_id in session)
+    met = [(row, one.item_id) for row, one in enumerate(candidates) if one.item_id in times]
+    cells_CM[:] = (0.0, math.nan, 0.0, 0.0)
+    if met:
+        cells_CM[[row for row, _ in met]] = [
+            (
+                times[item_id],
+                max(0, as_of_us - newest[item_id]) / HOUR_US,
+                item_id in carted,
+                item_id in session,
+            )
+            for _, item_id in met
+        ]
 
 
 __all__ = ["CROSS_FEATURES", "RANKER_FEATURES", "SOURCES", "Candidate", "assemble", "item_rows"]
