@@ -75,6 +75,13 @@ def feast(
         read = asked(sdk.MODULE, sdk.Ask(ids, plan.trials), sdk.Read, environ)
         advance()
         found.append(Latency(key, en, zh, summarise(read.samples_ms)))
+        until = Latency(
+            f"{key}_values",
+            f"{en}, until there are values (to_dict)",
+            f"{zh}，直到取得数值（to_dict）",
+            summarise(read.values_ms),
+        )
+        found.append(until)
         if read.found < len(ids):
             remarks.append(f"Of the {len(ids)} items, {read.found} had a row in the store.")
     if len(filled) < FEAST_ITEMS:

@@ -16,7 +16,11 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class Read(msgspec.Struct, frozen=True):
-    """Times in ms of `get_online_features` (without `to_dict`), and how many items had a row."""
+    """Times in ms until Feast has answered, and until its `to_dict` gave values, call by call.
+
+    `found` says how many items had a row.
+    """
 
     samples_ms: list[float]
+    values_ms: list[float]
     found: int
