@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from nearline.say import say
+
+_YIELDS = 10  # To what somebody waits for: writing files takes a core for a while, and has time.
 
 
 @click.command(
@@ -30,4 +34,5 @@ def history(once: bool) -> None:
     from nearline.settings import load
 
     logs.start("history")
+    os.nice(_YIELDS)
     run(load(), once=once)

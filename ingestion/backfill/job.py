@@ -98,9 +98,7 @@ class Backfill:
             keys.FALLBACK_POPULAR,
             popular((item_id, folded.state) for item_id, folded in replay.items.items()),
         )
-        for position in upto:
-            if position != start_of(position.partition):
-                self._store.advance(position)
+        self._store.advance(one for one in upto if one != start_of(one.partition))
         seconds = time.monotonic() - started
         return Report(replay.events, len(replay.customers), len(replay.items), seconds)
 

@@ -49,7 +49,7 @@ def collector(show_key: str | None) -> None:
         click.echo(write_keys.key_named(chosen.home, show_key))
         return
 
-    import asyncio
+    import uvloop
 
     from ingestion.collector.app import run
     from nearline import logs
@@ -68,7 +68,7 @@ def collector(show_key: str | None) -> None:
             )
         )
 
-    asyncio.run(run(chosen, ready))
+    uvloop.run(run(chosen, ready))
 
 
 @click.group(

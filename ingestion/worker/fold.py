@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -97,10 +98,42 @@ def fold(view: View[State], held: Held, changes: Sequence[Change[State]]) -> New
     return NewRow(view.columns_of(state), known_at_us, fresh[-1].position)
 
 
-def first_known(changes: Changes, entities: Iterable[Entity]) -> dict[str, int]:
-    """When each item among the entities was first known, as far as these changes tell."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one partition's page changes in the row of one entity."""
+
+    partition: int
+    view: View[Any]
+    entity_id: str
+    changes: Sequence[Change[Any]]
+
+    @property
+    def key(self) -> bytes:
+        return self.view.layout.key(self.entity_id)
+
+
+def rounds_of(pages: Mapping[int, Changes]) -> list[list[Part]]:
+    """All parts of several partitions' pages, no row twice in one round.
+
+    An item has events in every partition, and of two commits of one row read at the same time the
+    second is refused.
+    """
+    rounds: list[list[Part]] = []
+    times: Counter[Entity] = Counter()
+    for partition, changes in pages.items():
+        for (view, entity_id), listed in changes.items():
+            number = times[view, entity_id]
+            times[view, entity_id] += 1
+            if number == len(rounds):
+                rounds.append([])
+            rounds[number].append(Part(partition, view, entity_id, listed))
+    return rounds
+
+
+def first_known(parts: Iterable[Part]) -> dict[str, int]:
+    """When each item among them was first known, as far as their changes tell."""
     return {
-        entity_id: min(change.known_at_us for change in changes[(view, entity_id)])
-        for view, entity_id in entities
-        if view is ITEMS
+        part.entity_id: min(change.known_at_us for change in part.changes)
+        for part in parts
+        if part.view is ITEMS
     }

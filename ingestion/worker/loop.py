@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 import redis
 
@@ -58,30 +59,34 @@ class Worker:
         )
         for partition in held - pages.keys():
             self._metrics.partition_lag_ms.labels(str(partition)).set(0)
-        for partition, page in pages.items():
-            self._apply(partition, page)
+        if pages:
+            self._apply(pages)
         return sum(len(page.entries) + len(page.unreadable) for page in pages.values())
 
     def forget_positions(self) -> None:
         """Start again from what the store says; after an error, when a page may be half done."""
         self._positions = {}
 
-    def _apply(self, partition: int, page: Page) -> None:
+    def _apply(self, pages: Mapping[int, Page]) -> None:
         metrics = self._metrics
-        for position in page.unreadable:
-            metrics.unreadable.inc()
-            _logger.warning("the log entry at %s cannot be decoded: passed over", position)
-        if page.entries:
-            oldest_us = page.entries[0].event.known_at_us
-            lag_ms = max(0, self._clock.now_us() - oldest_us) / 1_000
-            metrics.partition_lag_ms.labels(str(partition)).set(lag_ms)
-        outcomes = self._store.apply(partition, changes_of(page.entries))
-        self._store.advance(page.last)
-        self._positions[partition] = page.last
-        metrics.events.inc(len(page.entries))
+        for partition, page in pages.items():
+            for position in page.unreadable:
+                metrics.unreadable.inc()
+                _logger.warning("the log entry at %s cannot be decoded: passed over", position)
+            if page.entries:
+                oldest_us = page.entries[0].event.known_at_us
+                lag_ms = max(0, self._clock.now_us() - oldest_us) / 1_000
+                metrics.partition_lag_ms.labels(str(partition)).set(lag_ms)
+        outcomes = self._store.apply(
+            {partition: changes_of(page.entries) for partition, page in pages.items()}
+        )
+        self._store.advance(page.last for page in pages.values())
+        self._positions |= {partition: page.last for partition, page in pages.items()}
         metrics.rows.inc(outcomes.applied)
         metrics.duplicates.inc(outcomes.duplicates)
         metrics.conflicts.inc(outcomes.conflicts)
         now_us = self._clock.now_us()
-        for entry in page.entries:
-            metrics.lag_ms.observe(max(0, now_us - entry.event.known_at_us) / 1_000)
+        for page in pages.values():
+            metrics.events.inc(len(page.entries))
+            for entry in page.entries:
+                metrics.lag_ms.observe(max(0, now_us - entry.event.known_at_us) / 1_000)

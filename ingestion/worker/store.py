@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -10,14 +10,14 @@ from typing import Any
 import redis
 from redis.exceptions import NoScriptError
 
-from ingestion.worker.fold import Changes, Entity, NewRow, first_known, fold
+from ingestion.worker.fold import Changes, NewRow, Part, first_known, fold, rounds_of
 from nearline import arrivals, keys
 from nearline.contracts.position import LogPosition, start_of
 from nearline.errors import TransientError
 from nearline.online import COMMIT_SCRIPT, CommitResult, Held, commit_args, held_fields, parse_held
 
 ATTEMPTS = 20  # A conflict needs a second writer on the same entity within a millisecond.
-ENTITIES_AT_ONCE = 500  # Bounds the memory of one round trip.
+ROWS_AT_ONCE = 500  # Bounds the memory of one round trip.
 
 # KEYS[1] applied position. ARGV: ms, counter. It only ever goes forward.
 ADVANCE_SCRIPT = """
@@ -47,7 +47,7 @@ class ContendedEntity(TransientError):
 
 @dataclass(slots=True)
 class Outcomes:
-    """How the commits of a page went, in entities."""
+    """How the commits of some pages went, in rows."""
 
     applied: int = 0
     duplicates: int = 0
@@ -55,28 +55,29 @@ class Outcomes:
 
 
 class OnlineStore:
-    """The write side of the online features, for the worker of a partition."""
+    """The write side of the online features, for the worker of some partitions."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._commit = client.register_script(COMMIT_SCRIPT)
-        self._advance = client.register_script(ADVANCE_SCRIPT)
 
-    def apply(self, partition: int, changes: Changes) -> Outcomes:
-        """Commit the changes of one page of a partition, each exactly once.
+    def apply(self, pages: Mapping[int, Changes]) -> Outcomes:
+        """Commit the changes of one page of each of some partitions, each exactly once.
 
         When this returns, every change is in the store. Raises redis.RedisError or
-        ContendedEntity otherwise; calling again with the same page is then safe.
+        ContendedEntity otherwise; calling again with the same pages is then safe. All partitions
+        share their round trips, since each that writes waits for a sync to disk.
         """
         outcomes = Outcomes()
-        waiting = iter(changes)
-        while chunk := list(islice(waiting, ENTITIES_AT_ONCE)):
-            attempts = 0
-            while chunk:
-                attempts += 1
-                if attempts > ATTEMPTS:
-                    raise ContendedEntity(chunk[0][0].layout.view, ATTEMPTS)
-                chunk = self._attempt(partition, changes, chunk, outcomes)
+        for parts in rounds_of(pages):
+            waiting = iter(parts)
+            while chunk := list(islice(waiting, ROWS_AT_ONCE)):
+                attempts = 0
+                while chunk:
+                    attempts += 1
+                    if attempts > ATTEMPTS:
+                        raise ContendedEntity(chunk[0].view.layout.view, ATTEMPTS)
+                    chunk = self._attempt(chunk, outcomes)
         return outcomes
 
     def applied(self, partition: int) -> LogPosition:
@@ -84,47 +85,48 @@ class OnlineStore:
         held: Any = self._client.get(keys.applied(partition))
         return LogPosition.of(partition, held) if held else start_of(partition)
 
-    def advance(self, upto: LogPosition) -> None:
-        """Record that everything up to a position has been applied; never goes back."""
-        self._advance(keys=[keys.applied(upto.partition)], args=[upto.ms, upto.counter])
+    def advance(self, upto: Iterable[LogPosition]) -> None:
+        """Record that everything up to these positions has been applied; never goes back.
 
-    def read(self, partition: int, entities: Sequence[Entity]) -> list[Held]:
-        """What the store holds of each entity, in step with them, in one round trip."""
+        One for each partition, all in one round trip: the server syncs each of its own to disk.
+        """
         pipeline = self._client.pipeline(transaction=False)
-        for view, entity_id in entities:
-            pipeline.hmget(view.layout.key(entity_id), held_fields(view.layout, partition))  # type: ignore[arg-type]
+        for one in upto:
+            pipeline.eval(ADVANCE_SCRIPT, 1, keys.applied(one.partition), one.ms, one.counter)
+        pipeline.execute()
+
+    def read(self, parts: Sequence[Part]) -> list[Held]:
+        """What the store holds of each part's row, in step with them, in one round trip."""
+        pipeline = self._client.pipeline(transaction=False)
+        for part in parts:
+            pipeline.hmget(part.key, held_fields(part.view.layout, part.partition))  # type: ignore[arg-type]
         replies: list[Any] = pipeline.execute()
         return [
-            parse_held(view.layout, partition, reply)
-            for (view, _), reply in zip(entities, replies, strict=True)
+            parse_held(part.view.layout, part.partition, reply)
+            for part, reply in zip(parts, replies, strict=True)
         ]
 
-    def _attempt(
-        self, partition: int, changes: Changes, entities: Sequence[Entity], outcomes: Outcomes
-    ) -> list[Entity]:
-        """Read, fold and commit once; return the entities that must be tried again."""
-        sent: list[tuple[Entity, NewRow, int]] = []
-        for entity, held in zip(entities, self.read(partition, entities), strict=True):
-            row = fold(entity[0], held, changes[entity])
+    def _attempt(self, parts: Sequence[Part], outcomes: Outcomes) -> list[Part]:
+        """Read, fold and commit once; return the parts that must be tried again."""
+        sent: list[tuple[Part, NewRow, int]] = []
+        for part, held in zip(parts, self.read(parts), strict=True):
+            row = fold(part.view, held, part.changes)
             if row is None:
                 outcomes.duplicates += 1
             else:
-                sent.append((entity, row, held.revision))
-        again: list[Entity] = []
-        new = first_known(changes, (entity for entity, _, revision in sent if not revision))
-        for (entity, _, _), reply in zip(sent, self._send(sent, new), strict=True):
+                sent.append((part, row, held.revision))
+        again: list[Part] = []
+        for (part, _, _), reply in zip(sent, self._send(sent), strict=True):
             if reply == CommitResult.APPLIED:
                 outcomes.applied += 1
             elif reply == CommitResult.DUPLICATE:
                 outcomes.duplicates += 1
             else:
                 outcomes.conflicts += reply == CommitResult.CONFLICT
-                again.append(entity)
+                again.append(part)
         return again
 
-    def _send(
-        self, rows: Sequence[tuple[Entity, NewRow, int]], new: Mapping[str, int]
-    ) -> list[str]:
+    def _send(self, rows: Sequence[tuple[Part, NewRow, int]]) -> list[str]:
         """The script's answer for each row; '' where the server had forgotten the script.
 
         New items are recorded before their rows: killed in between, they are new again.
@@ -132,10 +134,13 @@ class OnlineStore:
         if not rows:
             return []
         pipeline = self._client.pipeline(transaction=False)
-        others = arrivals.record(pipeline, new)
-        for (view, entity_id), row, revision in rows:
-            args = commit_args(view.layout, row.columns, row.known_at_us, row.upto, revision)
-            pipeline.evalsha(self._commit.sha, 1, view.layout.key(entity_id), *args)
+        others = arrivals.record(
+            pipeline, first_known(part for part, _, revision in rows if not revision)
+        )
+        for part, row, revision in rows:
+            layout = part.view.layout
+            args = commit_args(layout, row.columns, row.known_at_us, row.upto, revision)
+            pipeline.evalsha(self._commit.sha, 1, part.key, *args)
         answers: list[str] = []
         forgotten = False
         for place, reply in enumerate(pipeline.execute(raise_on_error=False)):

@@ -63,7 +63,7 @@ class RealShop:
             self._client, dict(enumerate(self.positions())), count=10_000, block_ms=None
         )
         for partition, page in pages.items():
-            self._store.apply(partition, changes_of(page.entries))
+            self._store.apply({partition: changes_of(page.entries)})
 
     def backfill(self) -> None:
         archived(self._client, self._history)

@@ -12,7 +12,7 @@ import redis
 from prometheus_client import CollectorRegistry
 
 from ingestion.worker.app import wait_out
-from ingestion.worker.fold import CUSTOMERS, Entity
+from ingestion.worker.fold import CUSTOMERS, Part
 from ingestion.worker.lease import Leases, this_process
 from ingestion.worker.metrics import WorkerMetrics
 from ingestion.worker.store import ContendedEntity, OnlineStore
@@ -147,12 +147,12 @@ class Meddled(OnlineStore):
         super().__init__(client)
         self.times, self.client = times, client
 
-    def read(self, partition: int, entities: Sequence[Entity]) -> list[Held]:
-        held = super().read(partition, entities)
+    def read(self, parts: Sequence[Part]) -> list[Held]:
+        held = super().read(parts)
         if self.times:
             self.times -= 1
-            for view, entity_id in entities:
-                self.client.hincrby(view.layout.key(entity_id), REVISION.decode(), 1)
+            for part in parts:
+                self.client.hincrby(part.key, REVISION.decode(), 1)
         return held
 
 
@@ -232,7 +232,7 @@ def test_the_applied_position_never_goes_back(valkey: redis.Redis) -> None:
     store = OnlineStore(valkey)
 
     for position in (LogPosition(0, 5, 2), LogPosition(0, 5, 1), LogPosition(0, 4, 9)):
-        store.advance(position)
+        store.advance([position])
 
     assert store.applied(0) == LogPosition(0, 5, 2)
 

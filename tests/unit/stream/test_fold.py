@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingestion.backfill.core import Replay
-from ingestion.worker.fold import CUSTOMERS, ITEMS, Changes, Entity, changes_of, fold
+from ingestion.worker.fold import CUSTOMERS, ITEMS, Changes, Entity, changes_of, fold, rounds_of
 from nearline.contracts.event import Event, Purpose
 from nearline.contracts.position import LogPosition
 from nearline.log import Entry
@@ -141,3 +141,25 @@ def test_a_listing_makes_an_item_row_and_no_customer_row() -> None:
     (entity,) = changes_of([entry(1, listed)])
 
     assert entity == (ITEMS, "rug")
+
+
+def test_no_row_stands_twice_in_a_round_and_none_is_left_out() -> None:
+    pages = {
+        0: changes_of([entry(1, event("a", items=("rug", "lamp")))]),
+        1: changes_of([entry(2, event("b", customer_id="bob", items=("lamp", "chair")))]),
+        2: changes_of([entry(3, event("c", customer_id="cleo", items=("lamp",)))]),
+    }
+
+    rounds = rounds_of(pages)
+
+    assert [len(parts) for parts in rounds] == [6, 1, 1]
+    for parts in rounds:
+        assert len({part.key for part in parts}) == len(parts)
+    assert [
+        (part.partition, part.changes)
+        for parts in rounds
+        for part in parts
+        if part.entity_id == "lamp"
+    ] == [(number, pages[number][ITEMS, "lamp"]) for number in (0, 1, 2)]
+    assert sum(map(len, pages.values())) == sum(map(len, rounds))
+    assert rounds_of({}) == rounds_of({0: {}}) == []
