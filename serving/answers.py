@@ -6,7 +6,6 @@ module waits for a turn, reads the stores in time, and keeps what must be kept o
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -43,18 +42,20 @@ from serving.features import Features, PopularItem
 from serving.items import ItemTable
 from serving.keeping import POPULAR, Keeper
 from serving.made import made_of
+from serving.own_events import OwnEvents
 from serving.policy.caps import longest_window_us
 from serving.policy.model import Policy
 from serving.receipts import ENTROPY_BYTES, receipt_of, response_id
-from serving.requests import fitting, own_position
+from serving.requests import fitting
 from serving.score_reading import Scored, Scores
 from serving.served_log import ServedLog, record_of
 from serving.stages import UNTIMED, Stages
 from serving.tags import tags_for
 from serving.turns import Turns
 
-_POLL_S = 0.005
-BATCH_DEADLINE_MS = 10_000.0  # Of a batch of scores that names none.
+# Of a batch of scores, at most: HAProxy takes a replica that says nothing for 10 s to have died,
+# and would ask the next one for all of it again.
+BATCH_DEADLINE_MS = 8_000.0
 
 logger = logging.getLogger(__name__)
 
@@ -118,6 +119,7 @@ class Answering:
         self._clock, self._entropy = clock, entropy
         self._keeper, self._stages = keeper, stages
         self._deadline_ms, self._challenger_share = deadline_ms, challenger_share
+        self._own_events = OwnEvents(features)
         self._stocks = Stocks()
         self._popular: tuple[PopularItem, ...] = ()  # Last seen: it outlives a Redis outage.
 
@@ -137,7 +139,13 @@ class Answering:
         """
         query = fitting(query, self._held.policy())
         limit_ms = self._deadline_ms if deadline_ms is None else min(deadline_ms, self._deadline_ms)
-        arrived = await self._arrived(query) if query.min_position and query.personalized else True
+        arrived = True
+        if query.min_position and query.personalized:
+            came_s = time.perf_counter()
+            arrived = await self._own_events.arrived(query, deadline_ms)
+            if deadline_ms is not None:  # The caller's clock ran meanwhile.
+                waited_ms = (time.perf_counter() - came_s) * 1_000
+                limit_ms = min(limit_ms, max(1.0, deadline_ms - waited_ms))
         ends_s = time.perf_counter() + limit_ms / 1_000
         async with self._turns.turn(limit_ms):
             with self._stages("read"):
@@ -181,7 +189,7 @@ class Answering:
         `Scores.read`, also for Overloaded.
         """
         if len(query.customer_ids) > 1:
-            limit_ms = deadline_ms or BATCH_DEADLINE_MS
+            limit_ms = min(deadline_ms or BATCH_DEADLINE_MS, BATCH_DEADLINE_MS)
         else:
             limit_ms = min(deadline_ms or self._deadline_ms, self._deadline_ms)
         as_of_us = self._clock.now_us() if query.as_of_us is None else query.as_of_us
@@ -316,21 +324,6 @@ class Answering:
         # As of a stated instant the windows end there, but what was read is of now: no proof.
         if rows_CF is not None and self._served.wants(answer, inputs.reading):
             self._served.add(record_of(answer, query, inputs.reading, composed.found, rows_CF))
-
-    async def _arrived(self, query: RecommendQuery) -> bool:
-        """Wait, bounded, until the customer's row holds an event; False where it does not."""
-        wanted = own_position(query, self._features.partition(query.customer_id))
-        ends_s = time.perf_counter() + query.max_wait_ms / 1_000
-        while True:
-            try:
-                seen = await self._features.position(query.customer_id)
-            except StoreUnavailable:
-                return False
-            if seen is not None and seen >= wanted:
-                return True
-            if time.perf_counter() + _POLL_S > ends_s:
-                return False
-            await asyncio.sleep(_POLL_S)
 
 
 _STRANGER = CustomerReading(customer.EMPTY, 0, None)

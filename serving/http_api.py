@@ -334,8 +334,8 @@ def build(answers: Answers, health: HealthCheck, metrics: Metrics) -> FastAPI:
     ) -> Response:
         """The same of up to 200 customers, one answer each, in order.
 
-        It gives way to recommendations: with reasons, expect seconds. Where the deadline (10 s
-        unless the header names another) passes before, the rest have none and say `deadline`.
+        It gives way to recommendations: with reasons, expect seconds. Where the deadline (8 s,
+        less if the header says so) passes before, the rest have none and say `deadline`.
         """
         fields = dict(body)
         query = scores_query(fields.pop("customer_ids"), **fields)

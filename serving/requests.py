@@ -25,6 +25,7 @@ from serving.policy.model import Policy
 
 MAX_ID_LENGTH = 256
 MAX_EXCLUDED = 1_000
+MAX_IDS_LENGTH = 64_000  # Of a list of ids: every question is kept on the log (`serving.made`).
 MAX_EXCLUDED_IN_URL = 50
 MAX_AGE_YEARS = 150
 SCENE_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,59}$"
@@ -75,6 +76,12 @@ def recommend_query(
         if len(ids) > at_most:
             raise InvalidRequest(field, f"names {len(ids)} items; at most {at_most} are taken")
         _check_ids(field, ids)
+        length = sum(map(len, ids))
+        if length > MAX_IDS_LENGTH:
+            raise InvalidRequest(
+                field,
+                f"its ids have {length:,} characters together; at most {MAX_IDS_LENGTH:,} go",
+            )
     for field, text in (("category", category), ("channel", channel)):
         if text:
             _check_id(field, text)

@@ -26,11 +26,12 @@ RETRY_AFTER_S = 1
 class Overloaded(TransientError):
     """More is asked than can be answered in time; `retry_after_s` is when to ask again."""
 
-    def __init__(self, waiting: int, wait_ms: float, limit_ms: float) -> None:
-        self.waiting, self.wait_ms, self.limit_ms = waiting, wait_ms, limit_ms
+    def __init__(self, waiting: int, answered_ms: float, limit_ms: float) -> None:
+        self.waiting, self.answered_ms, self.limit_ms = waiting, answered_ms, limit_ms
         self.retry_after_s = RETRY_AFTER_S
         super().__init__(
-            f"{waiting} questions wait here already, so this one would wait {wait_ms:.0f} ms; "
+            f"{waiting} questions wait here already, so this one would be answered after "
+            f"{answered_ms:.0f} ms; "
             f"at most {limit_ms:.0f} ms are allowed. Ask again in {RETRY_AFTER_S} s, or let more "
             "replicas answer (NEARLINE_REPLICAS)."
         )
@@ -54,11 +55,14 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, limit_ms: float | None = None) -> AsyncIterator[None]:
-        """One's turn; raises Overloaded where it would come later than the limit."""
+        """One's turn; raises Overloaded where it would end later than the limit."""
         limit_ms = self._limit_ms if limit_ms is None else min(limit_ms, self._limit_ms)
-        if self.expected_ms > limit_ms:
+        # Its own turn counts too: an answer that begins when the time is up comes too late. Where
+        # nobody is, it may begin, else a slow mean would never be told otherwise.
+        answered_ms = self.expected_ms + self._mean_ms
+        if self._waiting and answered_ms > limit_ms:
             self.refused += 1
-            raise Overloaded(self._waiting, self.expected_ms, limit_ms)
+            raise Overloaded(self._waiting, answered_ms, limit_ms)
         self._waiting += 1
         came_s = time.perf_counter()
         try:
