@@ -308,7 +308,10 @@ class Answering:
                 return inputs, composed
             # A message too many cannot be taken back; one too few can be sent later.
             inputs = replace(inputs, missing=(*inputs.missing, Degradation.CAP_UNKNOWN))
-        inputs = replace(inputs, capped=True)
+        bundle, stock = inputs.bundle, inputs.stock
+        if bundle is not None and stock is not None:  # The table may have moved on meanwhile.
+            stock = self._stocks.of(bundle.version, stock.finder, inputs.table)
+        inputs = replace(inputs, capped=True, stock=stock)
         return inputs, compose(inputs)
 
     def _keep(self, inputs: Inputs, composed: Composed) -> None:
