@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import hashlib
 
+import msgspec
 import redis.asyncio
 from redis.exceptions import RedisError
 
 from nearline import keys
 from nearline.errors import StoreUnavailable
+from serving.features import PopularItem
 
 POLICY, POPULAR = "policy", "popular"
 KEPT_S = 30 * 86_400
 _AGAIN_FLUSHES = 3_600  # About once an hour: what is in use stays.
+
+
+def popular_of(kept: bytes) -> tuple[PopularItem, ...]:
+    """The popular items that were kept of an answer without a bundle."""
+    return msgspec.json.decode(kept, type=tuple[PopularItem, ...])
 
 
 class Keeper:

@@ -19,8 +19,8 @@ from nearline.log import scan_partition
 from nearline.settings import Settings
 from serving.bundles import load
 from serving.exposures import event_id_of
-from serving.features import PopularItem, parse_popular
-from serving.keeping import POLICY, POPULAR
+from serving.features import PopularItem
+from serving.keeping import POLICY, POPULAR, popular_of
 from serving.made import FIELD, Made, digest_of
 from serving.policy.model import Policy, from_canonical
 from serving.remaking import Known, NotRemakable, remade
@@ -155,7 +155,7 @@ def _popular(client: redis.Redis, response_id: str, made: Made) -> tuple[Popular
     kept = client.get(keys.kept(POPULAR, made.popular))
     if kept is None:
         raise NotRemakable(response_id, "the list of popular items that answered is gone")
-    return parse_popular(kept)  # type: ignore[arg-type]
+    return popular_of(kept)  # type: ignore[arg-type]
 
 
 def _difference(event: Event, answer: Recommendation) -> str:
