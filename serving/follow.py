@@ -60,7 +60,7 @@ class Follower:
         self, source: ItemSource, partitions: int, wanted: Callable[[], Iterable[str]]
     ) -> None:
         self._source, self._partitions, self._wanted = source, partitions, wanted
-        self._rewritten = -1
+        self._rewritten, self._owes = -1, False
         self._one_at_a_time = asyncio.Lock()
         self.table = ItemTable(partitions)
         self.loaded = False
@@ -72,15 +72,23 @@ class Follower:
             rewritten = await self._source.rewritten()
             if rewritten != self._rewritten:
                 self.table = await self._fresh()
-                self.loaded, self._rewritten = True, rewritten
+                self.loaded, self._rewritten, self._owes = True, rewritten, False
+            elif self._owes:
+                await self._load(self.table, self._wanted())
+                self._owes = False
             await self._catch_up(self.table)
         self.looked_at_s = asyncio.get_running_loop().time()
 
     async def hold(self, item_ids: Iterable[str]) -> None:
-        """Have these items in the table before this returns; raises StoreUnavailable."""
+        """Have these items in the table before this returns; raises StoreUnavailable.
+
+        Then the next `step` has those that are wanted by then.
+        """
         async with self._one_at_a_time:
             if self.loaded:
+                self._owes = True
                 await self._load(self.table, item_ids)
+                self._owes = False
                 await self._catch_up(self.table)
 
     async def _fresh(self) -> ItemTable:

@@ -274,6 +274,27 @@ class FollowerScenarios:
 
         follow(shop, [], story)
 
+    def test_items_that_could_not_be_held_come_with_the_next_step(self, shop: Shop) -> None:
+        """Else a bundle that came while the store was away would never know their stock or ban."""
+        shop.append([event("v1", items=("lamp", "rug"))])
+        shop.work()
+        wanted = ["lamp"]
+
+        async def story(follower: Follower) -> None:
+            await follower.step()
+            follower.table._slot_of.pop("rug")  # As if it were older than all arrivals.
+            wanted.append("rug")
+            with shop.cut(), pytest.raises(StoreUnavailable):
+                await follower.hold(["rug"])
+            assert "rug" not in follower.table
+
+            await follower.step()
+            assert "rug" in follower.table
+            assert follower.table.state("rug").views_total == 1
+            same(follower, shop)
+
+        follow(shop, wanted, story)
+
     def test_a_bundle_that_comes_while_the_log_is_followed_counts_nothing_twice(
         self, shop: Shop
     ) -> None:
