@@ -8,12 +8,14 @@ be answered in time.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from nearline.contracts.answer import Degradation, ScoresQuery
 from nearline.errors import StoreUnavailable
+from nearline.logs import where
 from nearline.online import CustomerReading
 from nearline.transforms import customer
 from serving.bundles import Bundle, Shelf
@@ -25,6 +27,9 @@ SLICE_MS = 4.0  # About an answer's own time: so much later may a recommendation
 _FIRST, _MOST = 4, 64  # customers in a slice; the pace of those before decides
 _GIVE_WAY_S = 0.05
 _STRANGER = CustomerReading(customer.EMPTY, 0, None)
+_FAILED = Foretold(missing=(Degradation.SCORES_UNAVAILABLE, Degradation.ANSWER_FAILED))
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,11 @@ def _scored(
         told = [Foretold(missing=missing) for _ in readings]
     else:
         states = [one.state if one else customer.EMPTY for one in readings]
-        told = foretell(bundle.scores, states, as_of_us, query)
+        try:
+            told = foretell(bundle.scores, states, as_of_us, query)
+        except Exception as error:  # noqa: BLE001 - whatever a model's runtime raises
+            logger.error("scores failed: %s", where(error))
+            told = [_FAILED] * len(states)
     return [
         Scored(bundle, reading or _STRANGER, one if reading else replace(one, missing=unread))
         for reading, one in zip(readings, told, strict=True)

@@ -304,6 +304,22 @@ def test_whom_the_time_does_not_suffice_for_is_told_so(shopped: Any) -> None:
     )
 
 
+def test_models_that_raise_are_named_and_no_error_page(shopped: Any) -> None:
+    class Broken:
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError("a bug")
+
+    shopped.shelf._held["1"] = replace(shopped.shelf.current, scores=Broken())
+
+    found = asyncio.run(shopped.answering.scores(ScoresQuery(("ann", "bob"))))
+    churn = asyncio.run(shopped.answering.churn("ann"))
+
+    for one in found:
+        assert (one.scores, one.value) == ((), None)
+        assert one.degraded == (Degradation.SCORES_UNAVAILABLE, Degradation.ANSWER_FAILED)
+    assert churn.degraded == (Degradation.CHURN_UNAVAILABLE, Degradation.ANSWER_FAILED)
+
+
 def test_a_store_that_is_down_names_it_for_each(shopped: Any) -> None:
     class Down:
         async def customers(self, ids: Sequence[str]) -> list[CustomerReading | None]:
