@@ -39,10 +39,12 @@ def serve() -> None:
 
     from nearline import settings
     from serving import workers
+    from serving.policy.folder import KEPT, opened
     from serving.server import running
 
     workers.stay_lean()
     chosen = settings.load()
+    opened(chosen.policy_folder, chosen.bundles / KEPT)  # Refused here, not in each replica.
     stop = threading.Event()
 
     def break_off(_signal: int, _frame: object) -> None:

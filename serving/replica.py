@@ -12,9 +12,6 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from pathlib import Path
-
-import msgspec
 
 from nearline.clock import SystemClock
 from nearline.errors import StoreUnavailable
@@ -31,16 +28,14 @@ from serving.health import Health
 from serving.items import ItemTable
 from serving.keeping import POLICY, Keeper
 from serving.metrics import MeasuredAnswers, Metrics
-from serving.policy.folder import Folder
-from serving.policy.load import shipped
-from serving.policy.model import Policy, canonical, from_canonical
+from serving.policy.folder import KEPT, opened
+from serving.policy.model import canonical
 from serving.score_reading import Scores
 from serving.served_log import ServedLog, appending
 from serving.stages import Stages
 from serving.turns import Turns
 from serving.watch import WatchState
 
-KEPT_POLICY = "policy.json"
 _SILENT_WATCHER_US = 30_000_000
 _READY_LIMIT_S = 60.0  # Then it answers with what is there.
 
@@ -59,8 +54,8 @@ class Replica:
             RedisItems(connect(config.redis_url), config.partitions), config.partitions, self._ids
         )
         self._following = Following(config.bundles, self._shelf, self._hold, time.monotonic)
-        self._kept = config.bundles / KEPT_POLICY
-        self._policy = Folder(config.policy, kept=_kept_policy(self._kept))
+        self._kept = config.bundles / KEPT
+        self._policy = opened(config.policy, self._kept)
         self._keep_policy()
         self._keeper = Keeper()
         self._client = client
@@ -162,14 +157,14 @@ class Replica:
                 yield from bundle.finder.catalogue.index_of
 
     async def _hold(self, bundle: Bundle) -> None:
-        """A bundle's items are in memory before it answers, or its answers say that they lack."""
+        """A bundle's items are in memory before it answers; if the store fails, a step later."""
         if bundle.finder is not None:
             with contextlib.suppress(StoreUnavailable):
                 await self._follower.hold(bundle.finder.catalogue.index_of)
 
     async def _look(self) -> None:
         await self._following.step()
-        if self._policy.look():
+        if await asyncio.to_thread(self._policy.look):  # A large file takes a second to check.
             self._keep_policy()
         self.metrics.refresh()
 
@@ -199,10 +194,3 @@ class Replica:
             logger.warning("%s could not be followed: %s", what, error.cause)
         except Exception as error:  # noqa: BLE001 - following must go on; the log says why
             logger.warning("following %s failed: %s", what, type(error).__name__)
-
-
-def _kept_policy(path: Path) -> Policy:
-    try:
-        return from_canonical(path.read_bytes())
-    except (OSError, msgspec.MsgspecError):
-        return shipped()

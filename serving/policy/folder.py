@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from nearline.say import Words
 from serving.policy.lines import MAX_BYTES, Problem
 from serving.policy.load import PolicyRefused, load, shipped
-from serving.policy.model import Policy
+from serving.policy.model import Policy, from_canonical
 
 SUFFIXES = (".yaml", ".yml")
+KEPT = "policy.json"  # The last good policy of a home, beside its bundles.
 Seen = tuple[tuple[str, int, int, int], ...]
 """Name, time of change, bytes and inode of each file."""
 
@@ -70,6 +73,19 @@ class Folder:
         except PolicyRefused as refused:
             self.errors = refused.problems
         return (self.policy.version, self.errors) != before
+
+
+def opened(path: Path, kept: Path) -> Folder:
+    """The folder; where its files are broken, with the policy that a run before kept in a file.
+
+    Raises PolicyRefused where they are broken and nothing was kept: what ships in their place
+    would show what the shop's own files forbid.
+    """
+    try:
+        before = from_canonical(kept.read_bytes())
+    except (OSError, msgspec.MsgspecError):
+        before = None
+    return Folder(path, kept=before)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -6,10 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from serving.policy.folder import Folder
+from serving.commands import serve
+from serving.policy.folder import KEPT, Folder, opened
 from serving.policy.lines import MAX_BYTES
 from serving.policy.load import PolicyRefused, shipped
+from serving.policy.model import canonical
 
 
 def share(folder: Folder) -> float:
@@ -94,6 +97,44 @@ def test_broken_files_at_the_start_are_refused_unless_a_policy_was_kept(tmp_path
     kept = Folder(tmp_path, kept=shipped())
     assert kept.policy is shipped()
     assert len(kept.errors) == 1
+
+
+def test_broken_files_at_the_start_give_way_to_what_a_run_before_kept_and_never_to_what_ships(
+    tmp_path: Path,
+) -> None:
+    kept, files = tmp_path / KEPT, tmp_path / "policy"
+    files.mkdir()
+    (files / "rules.yml").write_text("rules: {category_share: 0.2}")
+    good = opened(files, kept).policy
+    (files / "rules.yml").write_text("rulez: {}")
+
+    with pytest.raises(PolicyRefused, match="did you mean rules"):
+        opened(files, kept)
+    kept.write_bytes(b"cut off")
+    with pytest.raises(PolicyRefused):
+        opened(files, kept)
+    kept.write_bytes(canonical(good))
+    again = opened(files, kept)
+
+    assert again.policy.version == good.version
+    assert len(again.errors) == 1
+
+
+def test_serving_does_not_start_on_broken_files_that_nothing_stands_in_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("Ray was started")
+
+    monkeypatch.setattr("serving.server.running", never)
+    monkeypatch.setattr("serving.workers.stay_lean", lambda: None)
+    monkeypatch.setenv("NEARLINE_HOME", str(tmp_path))
+    (tmp_path / "policy").mkdir()
+    (tmp_path / "policy" / "rules.yaml").write_text("rulez: {}")
+
+    done = CliRunner().invoke(serve)
+
+    assert isinstance(done.exception, PolicyRefused)
 
 
 def test_what_is_no_policy_file_is_passed_over(tmp_path: Path) -> None:
