@@ -36,8 +36,8 @@ def environment(
     `replica_ports` are for the replicas' own: Ray's numbers are the same for every service, and
     gRPC servers of two services can listen on one port, so that each would be asked for the other.
 
-    Questions change nothing that a second asking would double, so a replica that dies in the
-    middle of one costs the caller nothing: another is asked.
+    A second asking doubles nothing but what a frequency cap counts (rather a message too few), so
+    a replica that dies in the middle of a question costs the caller nothing: another is asked.
     """
     half = len(replica_ports) // 2
     over_http, over_grpc = replica_ports[:half], replica_ports[half:]

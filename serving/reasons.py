@@ -15,7 +15,7 @@ AT_MOST = 3
 _OF_SOURCE = {  # Sources that tell their reason by their name, the most telling first.
     "repurchase": ("repurchase", "Time for it again?", "又到了该补货的时候"),
     "bought_together": ("bought_together", "Often bought together", "常一起购买"),
-    "complements": ("complements", "Goes with what you bought", "与您购买的商品搭配"),
+    "complements": ("complements", "Goes well together", "搭配推荐"),
     "similar": ("similar_to_this", "Similar to this", "相似商品"),
     "also_viewed": ("also_viewed", "Others also looked at this", "看过此商品的顾客也看了"),
     "arrivals": ("new_arrival", "Just arrived", "新品上架"),

@@ -225,6 +225,8 @@ def test_the_containers_publish_the_default_ports() -> None:
         DEFAULTS.api_http_port,
         DEFAULTS.api_grpc_port,
     }
+    # Answers ask for no key.
+    assert all(port.startswith("127.0.0.1:") for port in services()["serve"]["ports"])
 
 
 def test_the_containers_log_is_durable_and_evicts_nothing() -> None:
