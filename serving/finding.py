@@ -31,6 +31,10 @@ from serving.policy.model import Scene
 # Axes: C candidates, S recent items, A anchors, K neighbours, D dimensions.
 IntAK = npt.NDArray[np.int64]
 
+_MOST_BESIDE = (
+    20_000  # Vectors to compare: fifty anchors and a thousand exclusions asked for 172,000.
+)
+_OF_ENCODER = (Degradation.ENCODER_UNAVAILABLE, Degradation.INDEX_UNAVAILABLE)
 _SPARE = 3  # A list needs more candidates than places: rules take some away.
 
 logger = logging.getLogger(__name__)
@@ -124,13 +128,13 @@ def _propose(
     excluded = asked.withheld.union(asked.excluded)
     nearest: list[Proposal] = []
     failed: list[Degradation] = []
-    if "encoder" in limits and Degradation.ENCODER_UNAVAILABLE in asked.without:
-        failed = [Degradation.ENCODER_UNAVAILABLE]
+    if "encoder" in limits and (without := [one for one in _OF_ENCODER if one in asked.without]):
+        failed = without
     elif "encoder" in limits:
         nearest, failed = _nearest(stock.finder, state, merging.depth("encoder", excluded, limits))
     proposals = sourcing.propose(stock.sources, state, nearest, excluded, asked.as_of_us, limits)
-    proposals |= _anchored(stock, table, state, asked, limits, excluded)
-    return proposals, failed
+    anchored, also_failed = _anchored(stock, table, state, asked, limits, excluded)
+    return proposals | anchored, [*failed, *also_failed]
 
 
 def _anchored(
@@ -140,13 +144,22 @@ def _anchored(
     asked: Asked,
     limits: Mapping[str, int],
     excluded: AbstractSet[str],
-) -> dict[str, list[Proposal]]:
+) -> tuple[dict[str, list[Proposal]], list[Degradation]]:
     """The lists of the sources that ask about given items or a category (`transforms.anchors`)."""
+    failed: list[Degradation] = []
     sources, index_of = stock.sources, stock.sources.catalogue.index_of
     rows = [index_of[item_id] for item_id in asked.anchors if item_id in index_of]
 
     def similar(at_most: int) -> list[Proposal]:
-        rows_AK, cosines_AK = _beside(stock.finder, rows, at_most)
+        if Degradation.INDEX_UNAVAILABLE in asked.without:
+            failed.append(Degradation.INDEX_UNAVAILABLE)
+            return []
+        try:
+            rows_AK, cosines_AK = _beside(stock.finder, rows, at_most)
+        except Exception as error:  # noqa: BLE001 - whatever the index raises, others can answer
+            logger.warning("the index failed: %s", type(error).__name__)
+            failed.append(Degradation.INDEX_UNAVAILABLE)
+            return []
         return anchoring.similar(sources, rows_AK, cosines_AK, rows, at_most)
 
     def repurchase(at_most: int) -> list[Proposal]:
@@ -160,11 +173,12 @@ def _anchored(
         "repurchase": repurchase,
         "category": lambda most: anchoring.category(stock.shelves, asked.category, rows, most),
     }
-    return {
+    proposals = {
         source: of(merging.depth(source, excluded, limits))
         for source, of in ask.items()
         if source in limits
     }
+    return proposals, failed
 
 
 def _beside(finder: Finder, rows: Sequence[int], at_most: int) -> tuple[IntAK, FloatSD]:
@@ -176,7 +190,7 @@ def _beside(finder: Finder, rows: Sequence[int], at_most: int) -> tuple[IntAK, F
     known = [row for row in rows if row < len(finder.unit_vectors)]
     if not known:
         return np.empty((0, 0), np.int64), np.empty((0, 0), np.float32)
-    depth = min(_SPARE * (at_most + len(known)), finder.index.ntotal)
+    depth = min(_SPARE * (at_most + len(known)), _MOST_BESIDE // len(known), finder.index.ntotal)
     _, rows_AK = finder.index.search(finder.unit_vectors[known], depth)
     found_AKD = finder.unit_vectors[np.maximum(rows_AK, 0)]
     cosines_AK = np.einsum("akd,ad->ak", found_AKD, finder.unit_vectors[known])
@@ -189,11 +203,14 @@ def _nearest(
     items, kinds = merging.encoder_input(state, finder.catalogue.index_of, finder.history_length)
     if not items.any():
         return [], []
+    part, failed = "encoder", Degradation.ENCODER_UNAVAILABLE
     try:
-        return _searched(finder, finder.query_vector(items, kinds), depth), []
-    except Exception as error:  # noqa: BLE001 - whatever the runtime raises, others can answer
-        logger.warning("the encoder failed: %s", type(error).__name__)
-        return [], [Degradation.ENCODER_UNAVAILABLE]
+        query = finder.query_vector(items, kinds)
+        part, failed = "index", Degradation.INDEX_UNAVAILABLE
+        return _searched(finder, query, depth), []
+    except Exception as error:  # noqa: BLE001 - whatever their runtimes raise, others can answer
+        logger.warning("the %s failed: %s", part, type(error).__name__)
+        return [], [failed]
 
 
 def _searched(finder: Finder, query: FloatSD, depth: int) -> list[Proposal]:

@@ -40,6 +40,7 @@ class Degradation(StrEnum):
     FEATURES_UNAVAILABLE = "features_unavailable"  # Redis: strangers' answer, purchases unknown
     ITEM_FEATURES_UNAVAILABLE = "item_features_unavailable"  # ranker sees item features missing
     ENCODER_UNAVAILABLE = "encoder_unavailable"  # candidates without the sequence model
+    INDEX_UNAVAILABLE = "index_unavailable"  # nor items that lie near it, or near given ones
     RANKER_UNAVAILABLE = "ranker_unavailable"  # order of retrieval
     BUNDLE_UNAVAILABLE = "bundle_unavailable"  # popular items of the last backfill
     NOTHING_TO_RECOMMEND = "nothing_to_recommend"  # and not even those

@@ -178,6 +178,72 @@ def test_a_failing_encoder_leaves_the_other_sources(shopped: Any) -> None:
     assert sources >= {"revisit", "popular"}
 
 
+class BrokenIndex:
+    ntotal = 40
+
+    def search(self, *_: object) -> None:
+        raise RuntimeError("no such page")
+
+
+@pytest.mark.parametrize("scene", ["home", "detail", "detail_similar"])
+def test_a_failing_index_leaves_the_other_sources(shopped: Any, scene: str) -> None:
+    with_parts(shopped, finder=replace(shopped.shelf.current.finder, index=BrokenIndex()))
+
+    answer = run(shopped.answering.recommend(RecommendQuery("ann", scene=scene, item_ids=("i7",))))
+
+    assert answer.degraded == (Degradation.INDEX_UNAVAILABLE,)
+    assert answer.items
+    sources = {source for item in answer.items for source in item.sources}
+    assert not sources & {"encoder", "similar"}
+
+
+class Raising:
+    """A part that raises whatever is asked of it."""
+
+    ntotal = 40
+
+    def __getattr__(self, _: str) -> Any:
+        raise RuntimeError("this part is gone")
+
+
+@pytest.mark.parametrize(
+    ("part", "named"),
+    [
+        ("ranker", Degradation.RANKER_UNAVAILABLE),
+        ("encoder", Degradation.ENCODER_UNAVAILABLE),
+        ("index", Degradation.INDEX_UNAVAILABLE),
+    ],
+)
+def test_a_part_that_goes_and_comes_back_under_load_costs_no_answer(
+    shopped: Any, part: str, named: Degradation
+) -> None:
+    """Eight callers ask while it goes: each is answered, and told what was missing, no longer."""
+    whole = shopped.shelf.current
+    broken = (
+        {"ranker": Raising()}
+        if part == "ranker"
+        else {"finder": replace(whole.finder, **{part: Raising()})}
+    )
+    seen: list[tuple[str, tuple[Degradation, ...], int]] = []
+
+    async def caller(number: int, phase: str) -> None:
+        for _ in range(5):
+            answer = await shopped.answering.recommend(RecommendQuery("ann", k=5 + number))
+            seen.append((phase, answer.degraded, len(answer.items) - 5 - number))
+
+    async def story() -> None:
+        for phase, parts in (("before", {}), ("gone", broken), ("after", {})):
+            shopped.shelf._held["1"] = replace(whole, **parts)
+            await asyncio.gather(*(caller(number, phase) for number in range(8)))
+
+    run(story())
+
+    assert len(seen) == 3 * 8 * 5
+    assert {short for _, _, short in seen} == {0}
+    told = {phase: {missing for one, missing, _ in seen if one == phase} for phase, _, _ in seen}
+    assert told == {"before": {()}, "gone": {(named,)}, "after": {()}}
+
+
 def test_without_a_bundle_the_last_backfills_popular_items_answer(
     bare_world: Any, tiny: Any
 ) -> None:
