@@ -256,6 +256,22 @@ def test_popular_items_are_made_again_from_the_list_of_that_time(
 # What changes while an answer waits for its counts.
 
 
+def test_an_item_that_arrives_while_the_counts_are_read_is_in_what_is_made_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list that a cap empties is composed anew, as of where the items are by then."""
+
+    async def taken(*_: object, **__: object) -> bool:
+        shop.lists(shop.tiny.ITEMS + 7, stock=1)
+        return False
+
+    monkeypatch.setattr(shop.world.caps, "take", taken)
+
+    (answer,) = same(shop, [question("push")])
+
+    assert answer.items == ()
+
+
 def test_items_that_were_not_exact_are_said_to_be_so_though_they_are_by_now(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
