@@ -163,3 +163,15 @@ def test_the_command_is_told_without_the_write_key(typed: list[str]) -> None:
 
     assert "secret" not in shown
     assert shown.endswith("--seed 7")
+
+
+@pytest.mark.parametrize(("refused", "found"), [(0, True), (2, True), (3, False), (1_800, False)])
+def test_questions_that_were_refused_do_not_make_a_pace_look_kept(
+    refused: int, found: bool
+) -> None:
+    steady = Latency("recommend_open", "steady", "稳定", summary(6, 12), refused=refused)
+    plain = figures()
+
+    told = kept(replace(plain, latencies=(*plain.latencies, steady)))
+
+    assert told["steady"] is found
