@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nearline.contracts.answer import Degradation
 from nearline.contracts.event import Event
 from nearline.contracts.position import LogPosition
 from nearline.errors import PermanentError
 from nearline.online import CustomerReading, ItemReading
+from nearline.say import say
 from nearline.transforms import customer, item
 from nearline.transforms.customer import CustomerState
 from nearline.transforms.item import ItemState
@@ -26,11 +26,16 @@ from serving.policy.model import Policy
 
 
 class NotRemakable(PermanentError):
-    """An answer that cannot be made again, and why."""
+    """An answer that cannot be made again; `why`, in the reader's language, ends in what to do."""
 
     def __init__(self, response_id: str, why: str) -> None:
         self.response_id, self.why = response_id, why
-        super().__init__(f"answer {response_id} cannot be made again: {why}")
+        super().__init__(
+            say(
+                f"answer {response_id} cannot be made again: {why}",
+                f"答案 {response_id} 无法重新生成：{why}",
+            )
+        )
 
 
 class Known:
@@ -46,9 +51,7 @@ class Known:
         self._item_limits = {one.partition: one for one in held}
         token = made.customer_position
         self._limit = LogPosition.parse(token) if token else None
-        unread = Degradation.FEATURES_UNAVAILABLE in made.missing
-        self._customer_id = made.query.customer_id if made.query.personalized else None
-        self._customer_id = None if unread else self._customer_id
+        self._customer_id = None if made.stranger else made.query.customer_id
 
     def add(self, event: Event, position: LogPosition | None) -> None:
         """Fold one event, if it was known; `position` is None for imported history.

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import msgspec
 import pyarrow.compute as pc
 import redis
 
 from nearline import history, keys, registry
 from nearline.clock import utc
-from nearline.contracts.answer import Recommendation
 from nearline.contracts.event import ITEM_LISTED, KIND_OF_NAME, Event
-from nearline.contracts.position import LogPosition
+from nearline.contracts.position import LogPosition, start_of
+from nearline.errors import StoreUnavailable
 from nearline.log import scan_partition
+from nearline.say import say
 from nearline.settings import Settings
-from serving.bundles import load
+from serving.bundles import Bundle, load
+from serving.comparing import Replayed, compared
 from serving.exposures import event_id_of
 from serving.features import PopularItem
 from serving.keeping import POLICY, POPULAR, popular_of
-from serving.made import FIELD, Made, digest_of
+from serving.made import Made, made_in
 from serving.policy.model import Policy, from_canonical
 from serving.remaking import Known, NotRemakable, remade
 
@@ -29,21 +30,9 @@ _ID_DIGITS = 32
 _CLOCKS_APART_MS = 60_000  # The log's clock and a replica's.
 _NAMES = [ITEM_LISTED, *KIND_OF_NAME]
 
+_DELETED = "RESOURCE_DOES_NOT_EXIST"  # What MLflow says of a version that is gone.
+
 Progress = Callable[[int, int | None], object]  # events read, of how many
-
-
-class _Payload(msgspec.Struct):
-    made: Made | None = msgspec.field(default=None, name=FIELD)
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """The answer made again, and whether it is the one that was given."""
-
-    answer: Recommendation
-    equal: bool
-    events: int
-    difference: str = ""
 
 
 def replay(
@@ -53,26 +42,20 @@ def replay(
     as_of_ms = _instant_of(response_id)
     client = redis.Redis.from_url(settings.redis_address)
     try:
-        event, made = _record(settings, client, response_id, as_of_ms)
-        if not made.exact:
-            raise NotRemakable(
-                response_id, "the items' states were still being loaded when it was given"
-            )
-        policy = _policy(client, response_id, made)
+        exposure, made = _record(settings, client, response_id, as_of_ms)
+        policy = _policy(settings, client, response_id, made)
         popular = _popular(client, response_id, made)
-        bundle = None
-        if made.bundle:
-            folder = registry.download(settings.mlflow_uri, made.bundle, settings.bundles)
-            bundle = load(folder, made.bundle)
-        known, events = Known(made, event.occurred_at_us), 0
-        for one, position in _events(settings, client, event.occurred_at_us, progress):
+        bundle = _bundle(settings, response_id, made)
+        whole = history.snapshot(settings.history)
+        _check_reach(settings, client, response_id, made, whole)
+        known, events = Known(made, exposure.occurred_at_us), 0
+        for one, position in _events(settings, client, whole, exposure.occurred_at_us, progress):
             known.add(one, position)
             events += 1
     finally:
         client.close()
     answer = remade(response_id, known, bundle, policy, popular).answer
-    equal = digest_of(answer) == made.digest
-    return Replayed(answer, equal, events, "" if equal else _difference(event, answer))
+    return compared(exposure, made, answer, events)
 
 
 def _instant_of(response_id: str) -> int:
@@ -82,7 +65,11 @@ def _instant_of(response_id: str) -> int:
         return int(response_id[:12], 16)
     except ValueError:
         raise NotRemakable(
-            response_id[:64], "that is no response id; expected 32 hexadecimal digits"
+            response_id[:64],
+            say(
+                "that is no response id; expected 32 hexadecimal digits",
+                "这不是答案编号；应为 32 位十六进制数字",
+            ),
         ) from None
 
 
@@ -90,15 +77,35 @@ def _record(
     settings: Settings, client: redis.Redis, response_id: str, as_of_ms: int
 ) -> tuple[Event, Made]:
     wanted = event_id_of(response_id)
-    for event in _candidates(settings, client, wanted, as_of_ms):
-        made = msgspec.json.decode(event.payload, type=_Payload).made
+    for exposure in _candidates(settings, client, wanted, as_of_ms):
+        made = made_in(exposure)
         if made is None:
-            raise NotRemakable(response_id, "it was given by a version that kept too little of it")
-        return event, made
+            raise NotRemakable(
+                response_id,
+                say(
+                    "it was given by a version that kept too little of it. Answers that this "
+                    "version gives can be",
+                    "给出它的版本保留的信息不足。本版本给出的答案可以重新生成",
+                ),
+            )
+        if not made.exact:
+            raise NotRemakable(
+                response_id,
+                say(
+                    "the items' states were still being loaded when it was given. Answers of a "
+                    "moment later can be",
+                    "作答时商品状态仍在加载。稍后给出的答案可以重新生成",
+                ),
+            )
+        return exposure, made
     raise NotRemakable(
         response_id,
-        "neither the log nor history knows it. It may be as of a stated instant, which is not "
-        "kept; or its exposure still waits for the log (GET /healthz: exposures_waiting)",
+        say(
+            "neither the log nor history knows it. It may be as of a stated instant, which is not "
+            "kept; or its exposure still waits for the log (GET /healthz: exposures_waiting)",
+            "日志和历史中都没有它。它可能是指定时间点的答案（不保留），或其曝光仍在等待写入日志"
+            "（GET /healthz：exposures_waiting）",
+        ),
     )
 
 
@@ -116,10 +123,13 @@ def _candidates(
 
 
 def _events(
-    settings: Settings, client: redis.Redis, as_of_us: int, progress: Progress
+    settings: Settings,
+    client: redis.Redis,
+    whole: history.Snapshot,
+    as_of_us: int,
+    progress: Progress,
 ) -> Iterator[tuple[Event, LogPosition | None]]:
     """Everything that may have been known: history to the answer's day, then the log behind it."""
-    whole = history.snapshot(settings.history)
     last = utc(as_of_us + 86_400_000_000).strftime("%Y-%m-%d")
     held = _of_days(whole, lambda day: day <= last)
     total = sum(map(history.rows_in, held.files))
@@ -140,11 +150,17 @@ def _of_days(whole: history.Snapshot, wanted: Callable[[str], bool]) -> history.
     return history.Snapshot(files, whole.positions)
 
 
-def _policy(client: redis.Redis, response_id: str, made: Made) -> Policy:
+def _policy(settings: Settings, client: redis.Redis, response_id: str, made: Made) -> Policy:
     kept = client.get(keys.kept(POLICY, made.policy))
     if kept is None:
         raise NotRemakable(
-            response_id, f"its scene and rule files (version {made.policy}) are no longer kept"
+            response_id,
+            say(
+                f"its scene and rule files (version {made.policy}) are no longer kept. While "
+                f"`nearline serve` runs with the same files in {settings.policy_folder}, they are",
+                f"其场景与规则文件（版本 {made.policy}）已不再保留。将相同文件放入 "
+                f"{settings.policy_folder} 并运行 nearline serve，即可再次保留",
+            ),
         )
     return from_canonical(kept)  # type: ignore[arg-type]
 
@@ -154,27 +170,71 @@ def _popular(client: redis.Redis, response_id: str, made: Made) -> tuple[Popular
         return ()
     kept = client.get(keys.kept(POPULAR, made.popular))
     if kept is None:
-        raise NotRemakable(response_id, "the list of popular items that answered is gone")
+        raise NotRemakable(
+            response_id,
+            say(
+                f"the list of popular items that answered ({made.popular}) is no longer kept. "
+                "Restore Redis from a backup of that time",
+                f"当时作答的热门商品列表（{made.popular}）已不再保留。请用当时的备份恢复 Redis",
+            ),
+        )
     return popular_of(kept)  # type: ignore[arg-type]
 
 
-def _difference(event: Event, answer: Recommendation) -> str:
-    given = [line.item_id for line in event.lines]
-    again = [item.item_id for item in answer.items]
-    if given != again:
-        place = next(
-            (n for n, (a, b) in enumerate(zip(given, again, strict=False)) if a != b),
-            min(len(given), len(again)),
+def _bundle(settings: Settings, response_id: str, made: Made) -> Bundle | None:
+    if not made.bundle:
+        return None
+    try:
+        return load(
+            registry.download(settings.mlflow_uri, made.bundle, settings.bundles), made.bundle
         )
-        return (
-            f"DIFFERENT: from place {place + 1} on the list is {again[place : place + 5]}, it was "
-            f"{given[place : place + 5]}. History that was imported, erased or changed since then "
-            "makes another answer."
-        )
-    return (
-        "DIFFERENT: the same items in the same order, but other bytes (scores, ages, reasons). "
-        "A machine that computes floating point otherwise does that; so does other code."
+    except StoreUnavailable as error:
+        if error.cause != _DELETED:
+            raise
+    raise NotRemakable(
+        response_id,
+        say(
+            f"its bundle {made.bundle} is no longer in the registry. Restore that version, or put "
+            f"a copy of it into {settings.bundles / made.bundle}",
+            f"其模型包 {made.bundle} 已不在模型库中。请恢复该版本，或将其副本放入 "
+            f"{settings.bundles / made.bundle}",
+        ),
     )
+
+
+def _check_reach(
+    settings: Settings,
+    client: redis.Redis,
+    response_id: str,
+    made: Made,
+    whole: history.Snapshot,
+) -> None:
+    """Raises where neither history nor the log behind it can hold all that the answer knew."""
+    for token in filter(None, (made.customer_position, *made.item_positions)):
+        limit = LogPosition.parse(token)
+        archived = whole.positions.get(limit.partition)
+        last, removed = _log(client, limit.partition)
+        begins, ends = archived is not None or not removed, max(archived or last, last)
+        if begins and ends >= limit:
+            continue
+        raise NotRemakable(
+            response_id,
+            say(
+                f"it had seen partition {limit.partition} up to {limit}, and the log and history "
+                f"no longer hold all of that. Restore {settings.history} from a backup",
+                f"它见过分区 {limit.partition} 直到 {limit} 的事件，而日志和历史已不再完整。"
+                f"请从备份恢复 {settings.history}",
+            ),
+        )
+
+
+def _log(client: redis.Redis, partition: int) -> tuple[LogPosition, int]:
+    """Where a partition's log ends, and how many events have been removed from it."""
+    if not client.exists(keys.log(partition)):
+        return start_of(partition), 0
+    told: Any = client.xinfo_stream(keys.log(partition))
+    last = LogPosition.of(partition, told["last-entry"][0]) if told["length"] else None
+    return last or start_of(partition), told["entries-added"] - told["length"]
 
 
 def _names() -> object:
