@@ -48,6 +48,7 @@ from serving.requests import (
     MAX_EXCLUDED,
     MAX_EXCLUDED_IN_URL,
     MAX_ID_LENGTH,
+    MAX_IDS_LENGTH,
     POSITION_PATTERN,
     SCENE_PATTERN,
     TEXT_PATTERN,
@@ -82,7 +83,11 @@ Count = Annotated[
 ]
 Excluded = Annotated[
     list[Id],
-    Field(max_length=MAX_EXCLUDED, description="Item ids that must not be shown."),
+    Field(
+        max_length=MAX_EXCLUDED,
+        description="Item ids that must not be shown; together at most "
+        f"{MAX_IDS_LENGTH:,} characters.",
+    ),
 ]
 FewExcluded = Annotated[
     list[Id],
@@ -407,7 +412,7 @@ def _documented(
                 "description": "More is asked than can be answered in time; Retry-After says when "
                 "to ask again",
             },
-            413: {**refusal, "description": "The body is over 4 MB"},
+            413: {**refusal, "description": "The body is over 1 MB"},
             422: refusal,
         }
         | (

@@ -9,8 +9,9 @@ from starlette.exceptions import HTTPException
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# A thousand excluded ids of 256 characters, each escaped as a surrogate pair, are 3 MB.
-MAX_BODY_BYTES = 4_000_000
+# The longest lists of ids (`serving.requests.MAX_IDS_LENGTH`), each character escaped as a
+# surrogate pair of 12 bytes, are 930 kB.
+MAX_BODY_BYTES = 1_000_000
 
 
 class BodyLimit:

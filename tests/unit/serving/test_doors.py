@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from grpc_health.v1 import health_pb2
 
 from nearline.contracts.answer import (
+    MAX_ANCHORS,
     ChurnAnswer,
     Recommendation,
     RecommendQuery,
@@ -31,6 +32,7 @@ from serving.health import Health
 from serving.http_api import build
 from serving.limits import MAX_BODY_BYTES
 from serving.metrics import MeasuredAnswers, Metrics
+from serving.requests import MAX_EXCLUDED, MAX_IDS_LENGTH
 from serving.watch import WatchState
 from tests.same_answer import differences
 
@@ -255,16 +257,24 @@ def test_a_body_without_end_is_refused_before_it_is_read_whole(app: FastAPI) -> 
 
 
 def test_the_longest_question_that_is_allowed_fits_in_a_body(app: FastAPI) -> None:
-    ids = ["😀" * 255 + chr(0x10000 + number) for number in range(1_000)]
+    each = MAX_IDS_LENGTH // MAX_EXCLUDED
+    excluded = ["😀" * (each - 1) + chr(0x10000 + number) for number in range(MAX_EXCLUDED)]
+    anchors = ["😀" * 255 + chr(0x10000 + number) for number in range(MAX_ANCHORS)]
+    question = {"customer_id": "😀" * 256, "exclude_item_ids": excluded, "item_ids": anchors}
 
-    question = {"customer_id": "ann", "exclude_item_ids": ids}
-    body = json.dumps(question).encode()  # escaped: longer than a client need make it
-    assert len(body) > 3_000_000
-    response = call(
-        app, "POST", "/v1/recommend", content=body, headers={"Content-Type": "application/json"}
-    )
+    def ask() -> httpx.Response:
+        body = json.dumps(question).encode()  # escaped: longer than a client need make it
+        headers = {"Content-Type": "application/json"}
+        return call(app, "POST", "/v1/recommend", content=body, headers=headers)
 
-    assert response.status_code == 200
+    assert len(json.dumps(question)) > 900_000
+    assert ask().status_code == 200
+    excluded[-1] += "x"
+    refused = ask()
+
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["field"] == "exclude_item_ids"
+    assert "64,001 characters" in refused.json()["detail"]
 
 
 def test_unknown_paths_and_methods_are_problems_too(app: FastAPI) -> None:
