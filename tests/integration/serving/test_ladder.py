@@ -1,7 +1,7 @@
 """Each part killed or frozen under load: answers go on, name what was missing, and recover.
 
-The figures are printed, not asserted: a crowded machine is slow in all of them. What is asserted
-is what callers must never see.
+The figures are printed. Asserted is what callers must never see, and that the deadline holds: p99
+within 150 ms, or, on a crowded machine, within three times what the same load took in peace.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from nearline.embedded.valkey import EmbeddedValkey, free_port
 pytestmark = [pytest.mark.ray, pytest.mark.redis, pytest.mark.slow]
 
 CLIENTS, PAUSE_S = 4, 0.1
+DEADLINE_MS = 150
 REDIS_AWAY = {"features_unavailable", "exposures_delayed"}
 # What a machine does that is crowded beyond its deadlines: said, and no fault of the part killed.
 CROWDED = {"features_unavailable", "ranker_unavailable", "deadline"}
@@ -74,12 +75,15 @@ class Load:
                 number += CLIENTS
                 await asyncio.sleep(PAUSE_S)
 
+    @property
+    def p99_ms(self) -> float:
+        return sorted(self.taken_ms)[int(len(self.taken_ms) * 0.99)]
+
     def told(self, what: str) -> str:
         taken = sorted(self.taken_ms)
-        p99 = taken[int(len(taken) * 0.99)]
         return (
             f"{what}: {dict(self.statuses)}, degraded {dict(self.degraded)}, p50 "
-            f"{taken[len(taken) // 2]:.0f}, p99 {p99:.0f}, longest {taken[-1]:.0f} ms"
+            f"{taken[len(taken) // 2]:.0f}, p99 {self.p99_ms:.0f}, longest {taken[-1]:.0f} ms"
         )
 
 
@@ -93,12 +97,15 @@ def hurt(
     home = tmp_path_factory.mktemp("ladder")
     with EmbeddedValkey(home / "valkey", free_port()) as valkey:
         running = Service(
-            home, valkey, NEARLINE_FEATURES_TIMEOUT_MS="60", NEARLINE_DEADLINE_MS="150"
+            home, valkey, NEARLINE_FEATURES_TIMEOUT_MS="60", NEARLINE_DEADLINE_MS=str(DEADLINE_MS)
         )
         try:
             version = running.publish(1)
             running.everywhere(lambda health: health["bundle"] == version)
             shop(running, tiny)
+            calm = Load(f"http://127.0.0.1:{running.http_port}/v1/recommend")
+            calm.around(lambda: None, 3.0)
+            running.calm_p99_ms = calm.p99_ms
             yield running
         finally:
             running.http.close()
@@ -121,8 +128,9 @@ def stand(
     return load
 
 
-def answered(load: Load, missing: set[str]) -> None:
-    """Everybody was, and nothing else was missing but what a crowded machine misses anyway."""
+def answered(hurt: Any, load: Load, missing: set[str]) -> None:
+    """Everybody was, in time, and nothing was missing but this and what crowded machines miss."""
+    assert load.p99_ms <= max(DEADLINE_MS, 3 * hurt.calm_p99_ms)
     assert load.statuses.keys() <= {"200", *HUNG_UP}, load.statuses
     assert sum(load.statuses[one] for one in HUNG_UP) <= CLIENTS
     assert load.degraded.keys() <= missing | CROWDED
@@ -150,7 +158,7 @@ def test_redis_that_hangs_costs_the_features_and_nothing_else(
 
     load = stand(hurt, "Redis hangs for 3 s", hang, capsys)
 
-    answered(load, REDIS_AWAY)
+    answered(hurt, load, REDIS_AWAY)
     assert load.degraded["features_unavailable"] > 0
     well_again(hurt, wait_until)
 
@@ -167,7 +175,7 @@ def test_redis_that_dies_comes_back_with_everything(
 
     load = stand(hurt, "Redis killed, 2 s later started", die, capsys)
 
-    answered(load, REDIS_AWAY)
+    answered(hurt, load, REDIS_AWAY)
     well_again(hurt, wait_until)
 
 
@@ -176,7 +184,7 @@ def test_a_replica_that_dies_is_answered_for_by_the_other(
 ) -> None:
     load = stand(hurt, "a replica killed", hurt.replica("Gateway").kill, capsys, after_s=10.0)
 
-    answered(load, set())
+    answered(hurt, load, set())
     wait_until(lambda: len(hurt.replicas("Gateway")) == 2)
     well_again(hurt, wait_until)
 
@@ -193,7 +201,7 @@ def test_the_watcher_and_the_registry_may_be_gone(
 
     load = stand(hurt, "watcher killed, registry gone", lose, capsys)
 
-    answered(load, set())
+    answered(hurt, load, set())
     away.rename(database)
     well_again(hurt, wait_until)
 
@@ -201,7 +209,7 @@ def test_the_watcher_and_the_registry_may_be_gone(
 def test_serves_controller_may_die(hurt: Any, capsys: Any, wait_until: Callable[..., None]) -> None:
     load = stand(hurt, "controller killed", named(hurt, "ServeController").kill, capsys)
 
-    answered(load, set())
+    answered(hurt, load, set())
     well_again(hurt, wait_until)
 
 

@@ -32,7 +32,7 @@ def figures(p99: float = 80.0, *, missed: int = 0, changed: int = 190) -> Figure
                 asking=0.25,
                 late_p99_ms=0.4,
             ),
-            Latency("feast_200", "feast", "读取", summary(24, 30)),
+            Latency("feast_200_values", "feast", "读取", summary(24, 30)),
             Latency("floor_in_process", "inside", "进程内", summary(1.5, 3)),
         ),
         rates=(
