@@ -1,8 +1,9 @@
-"""Write keys: who may send events, and on what terms of consent.
+"""Write keys: who may send events, which ones, and on what terms of consent.
 
 They lie in `write_keys.json` in the home folder (mode 0600): each key with its `WriteKey`.
-The collector makes the file with one random key named `app` at its first start and notices
-later changes by itself; clients on the same machine read their key with `key_named`.
+The collector makes the file with two random keys at its first start and notices later changes
+by itself: `app` goes into pages and apps, so everybody can read it, and may say only what
+customers do; `server` is for the shop's own programs and may say what items are.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ from nearline.errors import PermanentError
 
 FILE_NAME = "write_keys.json"
 DEFAULT_NAME = "app"
+SERVER_NAME = "server"
 _logger = logging.getLogger(__name__)
 
 
 class WriteKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The terms of one key.
 
+    `lists_items` lets it send `item_listed`, whose stock, bans and ages the rules go by: never
+    for a key that leaves the shop's own machines. A file that does not say so does not allow it.
     `consent` is `explicit` (an event without a consent object is refused) or `assumed` (it is
     taken to grant `assumed_purposes`; for sources whose customers agreed elsewhere). The two
     limits replace the collector's own for this key; None keeps those.
@@ -38,12 +42,16 @@ class WriteKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     assumed_purposes: tuple[Purpose, ...] = ()
     max_event_bytes: Annotated[int, msgspec.Meta(ge=1)] | None = None
     max_age_days: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    lists_items: bool = False
 
     def __post_init__(self) -> None:
         if self.consent == "assumed" and Purpose.ANALYTICS not in self.assumed_purposes:
             raise ValueError(
                 f"key {self.name!r} assumes consent, so assumed_purposes must hold 'analytics'"
             )
+
+
+_SERVER = WriteKey(name=SERVER_NAME, lists_items=True)
 
 
 class WriteKeys:
@@ -84,11 +92,11 @@ class WriteKeys:
 
 
 def ensure(home: Path) -> Path:
-    """Make the file with one random key named `app` if there is none; return its path."""
+    """Make the file with random keys named `app` and `server` if it is not there; its path."""
     path = home / FILE_NAME
     if not path.exists():
         home.mkdir(parents=True, exist_ok=True)
-        keys = {_random_key(): WriteKey(name=DEFAULT_NAME)}
+        keys = {_random_key(): WriteKey(name=DEFAULT_NAME), _random_key(): _SERVER}
         aside = _write_aside(path, keys)
         # Two first starts at once: the one that links first has made the file.
         with contextlib.suppress(FileExistsError):
@@ -109,13 +117,18 @@ def load(home: Path) -> dict[str, WriteKey]:
     except (OSError, msgspec.MsgspecError, ValueError) as error:
         raise PermanentError(
             f"{path} cannot be read ({error}). Expected "
-            '{"<key>": {"name": "app", "consent": "explicit"}}'
+            '{"<key>": {"name": "app", "consent": "explicit", "lists_items": false}}'
         ) from error
 
 
 def key_named(home: Path, name: str = DEFAULT_NAME) -> str:
-    """The key itself, for a client on this machine; raises PermanentError for an unknown name."""
+    """The key itself, for a client on this machine; raises PermanentError for an unknown name.
+
+    `server` is made where there is none: files of before it have only `app`.
+    """
     keys = load(home)
+    if name == SERVER_NAME and all(key.name != name for key in keys.values()):
+        return add(home, _SERVER)
     for text, key in keys.items():
         if key.name == name:
             return text
@@ -126,19 +139,22 @@ def key_named(home: Path, name: str = DEFAULT_NAME) -> str:
 
 
 def any_key(home: Path) -> str:
-    """A key for this machine's own clients: `app`'s, else the first; made if there is none."""
+    """A key for this machine's own programs, as `first_key`; the file is made if need be."""
     ensure(home)
     return first_key(home)
 
 
 def first_key(home: Path) -> str:
-    """The key named `app`, else the first; raises PermanentError where there is none."""
+    """One that may list items, else the one named `app`, else any.
+
+    Raises PermanentError where there is none.
+    """
     keys = load(home)
     if not keys:
         raise PermanentError(
             f"{home / FILE_NAME} holds no key: remove it and start the collector again"
         )
-    return next((text for text, key in keys.items() if key.name == DEFAULT_NAME), next(iter(keys)))
+    return max(keys, key=lambda text: (keys[text].lists_items, keys[text].name == DEFAULT_NAME))
 
 
 def add(home: Path, terms: WriteKey) -> str:

@@ -11,8 +11,9 @@ from nearline.say import say
     help=say(
         "Take events over HTTP (Segment's wire format) and gRPC, until Ctrl-C.\n\n"
         "Each event gets a verdict: accepted, duplicate, rejected or consent_refused. What is "
-        "accepted lies on disk. The first start makes a write key named 'app' in "
-        "write_keys.json.\n\n"
+        "accepted lies on disk. The first start makes two write keys in write_keys.json: 'app' for "
+        "pages and apps, where everybody can read it, and 'server' for the shop's own programs, "
+        "which alone may list items (item_listed: stock, bans, ages).\n\n"
         "Example:\n\n\b\n"
         "  nearline collector &\n"
         '  curl -u $(nearline collector --show-key): localhost:7300/v1/track -d \'{"userId":"u1",\n'
@@ -21,8 +22,9 @@ from nearline.say import say
         "    \"personalization\":true}}}}' -H 'Content-Type: application/json'",
         "通过 HTTP（Segment 格式）和 gRPC 接收事件，直到 Ctrl-C。\n\n"
         "每个事件都有一个裁定：accepted（已接收）、duplicate（重复）、rejected（拒绝）或 "
-        "consent_refused（未获同意）。已接收即已落盘。首次启动会在 write_keys.json 里生成名为 "
-        "'app' 的写入密钥。\n\n"
+        "consent_refused（未获同意）。已接收即已落盘。首次启动会在 write_keys.json 里生成两个"
+        "写入密钥：'app' 用于网页与应用（任何人都能读到）；'server' 用于商城自己的程序，"
+        "只有它可以发布商品信息（item_listed：库存、禁售、年龄）。\n\n"
         "示例：\n\n\b\n"
         "  nearline collector --show-key        # 打印密钥\n"
         "  curl -u 密钥: localhost:7300/v1/batch -d '{\"batch\":[]}' \\\n"
@@ -36,8 +38,9 @@ from nearline.say import say
     default=None,
     metavar="[NAME]",
     help=say(
-        "Print the write key of that name ('app' if none is given) and exit.",
-        "打印该名称（默认 'app'）的写入密钥后退出。",
+        "Print the write key of that name ('app' if none is given) and exit; 'server' is made "
+        "if there is none.",
+        "打印该名称（默认 'app'）的写入密钥后退出；没有 'server' 时会生成。",
     ),
 )
 def collector(show_key: str | None) -> None:

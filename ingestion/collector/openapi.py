@@ -68,8 +68,9 @@ EVENT: dict[str, Any] = {
         "properties": {
             "description": (
                 "GA4's items, value, currency, or Segment's products, revenue, total. In "
-                "item_listed, by which a shop announces items and says what has changed, each item "
-                "may also state, for the rules: stock (or quantity_available), in units, or "
+                "item_listed, by which a shop announces items and says what has changed (under a "
+                "write key that may list items, never a page's), each item may also state, for the "
+                "rules: stock (or quantity_available), in units, or "
                 "availability: in_stock, out_of_stock, preorder, backorder; rating, 0 to 5 stars; "
                 "banned, true or false; min_age, in years; repurchase_days, after which its buyer "
                 "may be offered it again (0: never). What is not stated stays as it was."

@@ -17,13 +17,17 @@ from ingestion.collector.fields import check_shape, object_of, text_of
 from ingestion.collector.letter import Call, letter_bytes
 from ingestion.collector.limits import Limits, Refused, Withheld
 from ingestion.collector.moments import instant_of, occurred_at_us
-from nearline.contracts.event import Event
+from nearline.contracts.event import ITEM_LISTED, Event
 from nearline.log import ConsentRefusal, Rejection, Submission
 from nearline.write_keys import WriteKey
 
 TYPES = ("track", "identify", "page", "screen", "group", "alias")
 _LONG_NUMBER = re.compile(rb"\d{19}")
 _KEPT_IN_PAYLOAD = ("name", "groupId", "previousId")
+_NO_LISTING = (
+    "this write key may not say what items are: send item_listed from a server of the shop, under "
+    "a key with lists_items true in write_keys.json (`nearline collector --show-key server`)"
+)
 
 
 def parse(
@@ -48,7 +52,7 @@ def parse(
         context = _merged_context(call, event.get("context"))
         purposes = granted(context, key)
         _check_size(raw, event, limits)
-        return _event_of(event, context, purposes, call, limits, known_at_us, new_id)
+        return _event_of(event, context, purposes, call, key, limits, known_at_us, new_id)
     except Withheld as withheld:
         return ConsentRefusal(withheld.code, withheld.hint, event_id)
     except Refused as refused:
@@ -89,6 +93,7 @@ def _event_of(
     context: object,
     purposes: tuple[str, ...],
     call: Call,
+    key: WriteKey,
     limits: Limits,
     known_at_us: int,
     new_id: Callable[[], str],
@@ -102,6 +107,8 @@ def _event_of(
     if customer_id is None:
         raise Refused("user_missing", "send userId, or anonymousId before the customer is known")
     name = _name_of(kind, event, user_id, limits)
+    if name == ITEM_LISTED and not key.lists_items:
+        raise Refused("listing_not_allowed", _NO_LISTING)
     properties = object_of(event.get("properties"), "properties")
     commerce = Commerce((), None, None, properties)
     if kind == "track" and name in COMMERCE:

@@ -105,6 +105,24 @@ def test_after_the_key_is_widened_replay_takes_what_it_refused(
     }
 
 
+def test_a_listing_is_taken_after_its_key_was_given_the_right(
+    valkey: redis.Redis,
+    settings: Settings,
+    send: Callable[[str], dict[str, int]],
+    command: Callable[..., Result],
+) -> None:
+    counts = send(json.dumps({"batch": [view("listing", event="item_listed")]}))
+    assert (counts["rejected"], counts["stored"]) == (1, 0)
+    assert "listing_not_allowed" in command("show").output
+
+    write_keys.add(settings.home, WriteKey(name="app", lists_items=True))
+    replayed = command("replay", "--code", "listing_not_allowed")
+
+    assert "1 accepted, 0 known already, 0 refused for consent; 0 stay." in replayed.output
+    assert stored_ids(valkey) == {"listing"}
+    assert waiting(valkey) == 0
+
+
 def test_a_mended_export_is_taken_and_leaves_the_letters(
     valkey: redis.Redis,
     tmp_path: Path,

@@ -36,8 +36,8 @@ def taken(properties: dict[str, Any], name: str = "item_listed") -> Event:
 def parsed(event: Any) -> Event:
     result = parse(
         json.dumps(event).encode(),
-        Call("app", NOW_US),
-        WriteKey(name="app"),
+        Call("server", NOW_US),
+        WriteKey(name="server", lists_items=True),
         Limits(),
         known_at_us=NOW_US,
         new_id=lambda: "made",

@@ -14,6 +14,7 @@ from nearline.write_keys import WriteKey
 
 NOW_US = 1_795_000_000_000_000  # 2026-11-18T11:06:40Z
 APP = WriteKey(name="app")
+SERVER = WriteKey(name="server", lists_items=True)
 GRANTED = {"consent": {"categoryPreferences": {"Analytics": True, "personalization": True}}}
 
 
@@ -140,9 +141,28 @@ def test_before_the_customer_is_known_the_anonymous_id_stands_in() -> None:
 
 
 def test_a_shop_announces_items_without_a_user() -> None:
-    event = accepted(view(event="item_listed", userId=..., anonymousId="shop"))
+    event = accepted(view(event="item_listed", userId=..., anonymousId="shop"), SERVER)
 
     assert (event.kind, event.lines) == (None, (Line("i1"),))
+
+
+@pytest.mark.parametrize("facts", [{}, {"stock": 0}, {"banned": False}, {"min_age": 0}])
+def test_a_key_that_anybody_can_read_cannot_say_what_items_are(facts: dict[str, Any]) -> None:
+    listing = view(event="item_listed", properties={"items": [{"item_id": "i1", **facts}]})
+
+    result = judged(listing, APP)
+
+    assert isinstance(result, Rejection)
+    assert result.code == "listing_not_allowed"
+    assert "lists_items" in result.hint
+    letter = letter_of(result.raw)  # Nothing is lost: it can be judged again under other terms.
+    assert letter is not None
+    assert json.loads(letter.raw) == listing
+    assert accepted(listing, SERVER).lines[0].item_id == "i1"
+
+
+def test_without_consent_a_listing_is_not_even_kept() -> None:
+    assert code_of(view(event="item_listed", context=...), APP) == "consent_missing"
 
 
 def test_an_event_without_an_id_is_given_one() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import stat
 from pathlib import Path
 
@@ -13,13 +14,17 @@ from nearline.errors import PermanentError
 from nearline.write_keys import WriteKey, WriteKeys
 
 
-def test_the_first_start_makes_one_random_key_that_only_the_owner_reads(tmp_path: Path) -> None:
+def test_the_first_start_makes_two_random_keys_that_only_the_owner_reads(tmp_path: Path) -> None:
     path = write_keys.ensure(tmp_path / "home")
     text = write_keys.key_named(tmp_path / "home")
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert len(text) >= 32
-    assert write_keys.load(tmp_path / "home") == {text: WriteKey(name="app")}
+    server = write_keys.key_named(tmp_path / "home", "server")
+    assert min(len(text), len(server)) >= 32
+    assert write_keys.load(tmp_path / "home") == {
+        text: WriteKey(name="app"),
+        server: WriteKey(name="server", lists_items=True),
+    }
     assert list(path.parent.iterdir()) == [path]
     write_keys.ensure(tmp_path / "home")
     assert write_keys.key_named(tmp_path / "home") == text
@@ -49,6 +54,7 @@ def test_a_key_added_while_running_is_found_and_a_broken_file_changes_nothing(
         '{"k": {"name": "a", "consent": "yes"}}',
         '{"k": {"name": "a", "consent": "assumed"}}',
         '{"k": {"name": "a", "concent": "assumed"}}',
+        '{"k": {"name": "a", "lists_items": "yes"}}',
         "[]",
     ],
 )
@@ -62,14 +68,58 @@ def test_a_wrong_file_is_refused_with_its_path(tmp_path: Path, content: str) -> 
 def test_an_unknown_name_tells_those_there_are(tmp_path: Path) -> None:
     write_keys.ensure(tmp_path)
 
-    with pytest.raises(PermanentError, match="there are: app"):
+    with pytest.raises(PermanentError, match="there are: app, server"):
         write_keys.key_named(tmp_path, "shop")
 
 
 def test_the_command_prints_a_key_for_scripts(tmp_path: Path) -> None:
-    printed = CliRunner(env={"NEARLINE_HOME": str(tmp_path)}).invoke(collector, ["--show-key"])
+    runner = CliRunner(env={"NEARLINE_HOME": str(tmp_path)})
+    for given, name in (([], "app"), (["server"], "server")):
+        printed = runner.invoke(collector, ["--show-key", *given])
 
-    assert printed.output == write_keys.any_key(tmp_path) + "\n"
+        assert printed.output == write_keys.key_named(tmp_path, name) + "\n"
+
+
+def test_a_file_of_before_stays_readable_and_its_key_may_not_list_items(tmp_path: Path) -> None:
+    file = tmp_path / write_keys.FILE_NAME
+    file.write_text('{"old-key": {"name": "app", "max_age_days": 90}}')
+    keys = WriteKeys(tmp_path)
+
+    assert keys.find("old-key") == WriteKey(name="app", max_age_days=90, lists_items=False)
+    assert write_keys.any_key(tmp_path) == "old-key"
+
+    server = write_keys.key_named(tmp_path, "server")
+
+    assert keys.find(server) == WriteKey(name="server", lists_items=True)
+    assert write_keys.key_named(tmp_path, "server") == server
+    assert keys.find("old-key") == WriteKey(name="app", max_age_days=90)
+
+
+def test_the_documented_file_can_be_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "clients.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / write_keys.FILE_NAME).write_text(text)
+
+    web, catalogue = write_keys.load(tmp_path).values()
+
+    assert (web.name, web.lists_items) == ("web", False)
+    assert (catalogue.name, catalogue.lists_items) == ("catalogue", True)
+
+
+def test_a_program_of_this_machine_takes_the_key_that_may_list_items(tmp_path: Path) -> None:
+    file = tmp_path / write_keys.FILE_NAME
+    file.write_text(
+        '{"a": {"name": "shop"}, "b": {"name": "app"}, "c": {"name": "feed", "lists_items": true}}'
+    )
+
+    assert write_keys.first_key(tmp_path) == "c"
+
+
+def test_a_server_key_that_stands_in_the_file_keeps_its_terms(tmp_path: Path) -> None:
+    (tmp_path / write_keys.FILE_NAME).write_text('{"mine": {"name": "server"}}')
+
+    assert write_keys.key_named(tmp_path, "server") == "mine"
+    assert write_keys.load(tmp_path) == {"mine": WriteKey(name="server")}
 
 
 @pytest.mark.parametrize(
