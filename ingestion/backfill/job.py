@@ -92,8 +92,9 @@ class Backfill:
         self._fold_history(replay, held)
         upto = self._fold_log(replay, held)
         self._write(replay, upto)
-        self._client.incr(keys.ITEMS_REWRITTEN)
         self._record_arrivals(replay)
+        # Whoever follows loads rows and arrivals anew on this word, once: so both must be there.
+        self._client.incr(keys.ITEMS_REWRITTEN)
         self._client.set(
             keys.FALLBACK_POPULAR,
             popular((item_id, folded.state) for item_id, folded in replay.items.items()),
