@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +138,7 @@ def _run(purpose: str, given: dict[str, Any]) -> None:
     from nearline.clock import SystemClock
     from serving.lists.making import champion, make, read_ids
     from serving.lists.model import Purpose
-    from serving.lists.output import as_csv, as_json, write
+    from serving.lists.output import as_csv, as_json, beside, write
     from serving.policy.folder import read_folder
 
     out: Path | None = given["out"]
@@ -170,10 +171,15 @@ def _run(purpose: str, given: dict[str, Any]) -> None:
     if given["with_items"]:
         made = _with_items(made, given, chosen)
     if out is not None:
-        write(out, as_csv(made) if out.suffix == ".csv" else as_json(made))
+        as_text = as_csv if out.suffix == ".csv" else as_json
+        write(out, as_text(made))
+        if made.unanswered:
+            write(beside(out), as_text(replace(made, entries=made.unanswered)))
     else:
         _show(made)
     _summarize(made, out)
+    if made.unanswered:
+        raise SystemExit(1)
 
 
 def _wanted(purpose: Purpose, given: dict[str, Any]) -> Wanted:
@@ -247,6 +253,7 @@ def _show(made: Made) -> None:
 
 def _summarize(made: Made, out: Path | None) -> None:
     from serving.lists.model import COMES_TRUE, LEFT_WORDS, Left
+    from serving.lists.output import beside
 
     def line(text: str) -> None:
         click.echo(text, err=True)
@@ -267,6 +274,13 @@ def _summarize(made: Made, out: Path | None) -> None:
         line(f"  {number:>9,}  {LEFT_WORDS[reason]}")
     for note in made.notes:
         line(str(note))
+    if made.unanswered and out is not None:
+        line(
+            say(
+                f"Who got no answer stands in {beside(out)}.",
+                f"未获应答者写入 {beside(out)}。",
+            )
+        )
     line(
         say(
             f"Bundle {made.bundle}, calibrated with events up to {made.calibrated_to}; "

@@ -109,6 +109,8 @@ class Left(StrEnum):
     CAPPED = "capped"
     BEYOND_MOST = "beyond_most"
     NO_ITEMS = "no_items"
+    CAP_UNKNOWN = "cap_unknown"
+    UNANSWERED = "unanswered"
 
 
 LEFT_WORDS = {
@@ -131,6 +133,11 @@ LEFT_WORDS = {
     Left.CAPPED: Words("have had as many messages as a frequency cap allows", "已达频次上限"),
     Left.BEYOND_MOST: Words("come after the last place of the list", "排在名单末位之后"),
     Left.NO_ITEMS: Words("have nothing to be recommended now", "暂无可推荐的商品"),
+    Left.CAP_UNKNOWN: Words(
+        "may have had enough messages: a frequency cap could not be read",
+        "可能已达频次上限：上限计数无法读取",
+    ),
+    Left.UNANSWERED: Words("wait for items: the API did not answer", "尚无商品：接口未应答"),
 }
 
 
@@ -150,6 +157,7 @@ class Made:
     min_probability: float
     min_value_cents: float
     notes: tuple[Words, ...] = field(default=())
+    unanswered: tuple[Entry, ...] = ()  # Of those left out, whom the API said nothing about.
 
     @property
     def expected(self) -> float:

@@ -1,4 +1,9 @@
-"""A list as a file: CSV or JSON, whole or not at all, and for its owner's eyes alone."""
+"""A list as a file: CSV or JSON, whole or not at all, and for its owner's eyes alone.
+
+Ids and categories are whatever their sender wrote, and a spreadsheet computes a cell that begins
+like a formula. So in CSV such a text gets an apostrophe before it, and all texts stand in quotes
+(OWASP, "CSV Injection"); JSON has them as they are.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ import csv
 import io
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +25,9 @@ COLUMNS = (
     *("channel", "channel_grounds", "why", "last_seen", "item_ids"),
 )
 OWNER_ONLY = 0o600  # A list is personal data.
+# By OWASP's list, with the full-width forms that spreadsheets take for the same.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)  # Computes to itself, so it may stay.
 
 
 def rfc3339(instant_us: int) -> str:
@@ -28,13 +37,13 @@ def rfc3339(instant_us: int) -> str:
 def as_csv(made: Made) -> str:
     """One row a customer, best first, with a header; reasons in the reader's language."""
     page = io.StringIO()
-    writer = csv.writer(page, lineterminator="\n")
+    writer = csv.writer(page, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(COLUMNS)
     for entry in made.entries:
         row = _row(entry)
         row["why"] = why_of(entry)
         row["item_ids"] = " ".join(entry.item_ids)
-        writer.writerow(["" if row[name] is None else row[name] for name in COLUMNS])
+        writer.writerow([_cell(row[name]) for name in COLUMNS])
     return page.getvalue()
 
 
@@ -73,9 +82,22 @@ def write(path: Path, text: str) -> None:
             file.write(text)
 
 
+def beside(path: Path) -> Path:
+    """Where those of a list stand whom the API said nothing about: `x.unanswered.csv`."""
+    return path.with_stem(f"{path.stem}.unanswered")
+
+
 def why_of(entry: Entry) -> str:
     """The reasons in the reader's language, strongest first."""
     return ("；" if language() == "zh" else "; ").join(map(str, entry.why))
+
+
+def _cell(value: str | float | None) -> str | float:
+    if not isinstance(value, str):
+        return "" if value is None else value
+    if value.startswith(_FORMULA) and not _NUMBER.fullmatch(value):
+        return f"'{value}"
+    return value
 
 
 def _row(entry: Entry) -> dict[str, Any]:
@@ -96,4 +118,4 @@ def _cents(amount: float | None) -> int | None:
     return None if amount is None else round(amount)
 
 
-__all__ = ["COLUMNS", "OWNER_ONLY", "as_csv", "as_json", "rfc3339", "why_of", "write"]
+__all__ = ["COLUMNS", "OWNER_ONLY", "as_csv", "as_json", "beside", "rfc3339", "why_of", "write"]

