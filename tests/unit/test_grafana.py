@@ -24,15 +24,18 @@ FILE = GRAFANA / "dashboards" / "nearline.json"
 UNITS = {"ms", "s", "short", "reqps", "cps"}
 
 
-def module() -> ModuleType:
-    """build.py, which lies beside what it writes."""
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """build.py, which lies beside what it writes; its neighbours are found as when it is run."""
+    monkeypatch.syspath_prepend(str(GRAFANA))
     spec = importlib.util.spec_from_file_location("nearline_grafana", GRAFANA / "build.py")
     assert spec is not None
     assert spec.loader is not None
     made = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = made  # Dataclasses look their module up.
     spec.loader.exec_module(made)
-    return made
+    yield made
+    for name in ("panel", "rows"):
+        del sys.modules[name]
 
 
 def dashboard() -> dict[str, Any]:
@@ -56,8 +59,8 @@ def labels_of(expr: str) -> set[str]:
     return {label.strip() for labels in grouped for label in labels.split(",")}
 
 
-def test_the_file_is_what_the_table_says() -> None:
-    assert FILE.read_text(encoding="utf-8") == module().text(), "python infra/grafana/build.py"
+def test_the_file_is_what_the_table_says(module: ModuleType) -> None:
+    assert FILE.read_text(encoding="utf-8") == module.text(), "python infra/grafana/build.py"
 
 
 def test_freshness_comes_first_as_a_histogram_over_time() -> None:
