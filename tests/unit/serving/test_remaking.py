@@ -194,6 +194,8 @@ class Broken:
     [
         ("ranker", "home", (Degradation.RANKER_UNAVAILABLE,)),
         ("encoder", "home", (Degradation.ENCODER_UNAVAILABLE,)),
+        ("index", "home", (Degradation.INDEX_UNAVAILABLE,)),
+        ("index", "detail", (Degradation.INDEX_UNAVAILABLE,)),
         ("shelves", "category", (Degradation.ANSWER_FAILED, Degradation.BUNDLE_UNAVAILABLE)),
     ],
 )
