@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -87,6 +88,17 @@ def test_an_item_from_the_encoder_alone_names_its_nearest() -> None:
     (reason,) = reasons_for(option, near, set(), {})
 
     assert (reason.code, reason.item_id) == ("similar_to_viewed", "i7")
+
+
+@pytest.mark.parametrize(
+    "source", ["similar", "also_viewed", "bought_together", "complements", "category", "arrivals"]
+)
+def test_what_goes_by_the_items_of_a_page_claims_nothing_of_who_looks_at_it(source: str) -> None:
+    candidate = Candidate("i1", 1, "", {source: 0.1}, {source: 1})
+
+    for reason in reasons_for(Option.of(candidate, 0, UNKNOWN_FACTS), [], set(), {}):
+        assert not re.search(r"\byou\b|\byour\b", reason.text_en)
+        assert not re.search("[您你]", reason.text_zh)
 
 
 def test_the_fallback_list_reads_as_nothing_when_it_is_not_one() -> None:
