@@ -166,6 +166,25 @@ def test_the_same_list_of_other_bytes_is_told_in_the_readers_language(
     assert in_chinese.difference.startswith("不一致：商品及顺序相同")
 
 
+def test_arrivals_stand_in_the_order_in_which_they_were_first_known(
+    shop: Shop, tiny: ModuleType
+) -> None:
+    for number, (row, ago_s) in enumerate([(66, 50), (72, 40), (78, 30), (66, 20), (72, 9)]):
+        shop.happens(tiny.event(7_000 + number, "other-1", "view_item", [row], ago_s))
+    assert shop.world.features.items.arrivals[:3] == ("i78", "i72", "i66")
+
+    ((answer, exposure),) = told(shop, question("marketing", k=50, explain=True))
+
+    ranks = {
+        item.item_id: item.explanation.source_ranks["arrivals"]
+        for item in answer.items
+        if item.explanation is not None and "arrivals" in item.explanation.source_ranks
+    }
+    # Of one category and one price band, so nothing else tells them apart.
+    assert sorted(ranks, key=ranks.__getitem__) == ["i78", "i72", "i66"]
+    same(shop, (answer, exposure))
+
+
 def test_chance_comes_from_the_answers_id(shop: Shop) -> None:
     given = told(shop, *[question("guess_you_like")] * 20)
     for one in given:
