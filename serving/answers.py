@@ -32,8 +32,8 @@ from nearline.errors import StoreUnavailable
 from nearline.logs import where
 from nearline.online import CustomerReading
 from nearline.transforms import customer
-from serving.arrivals import Stocks
-from serving.bundles import Shelf
+from serving.arrivals import Stock, Stocks
+from serving.bundles import Bundle, Shelf
 from serving.caps import Caps
 from serving.challenger import wants_challenger
 from serving.composing import Composed, Inputs, compose
@@ -231,12 +231,12 @@ class Answering:
         held, table = self._held, self._held.items()
         challenger = query.personalized and wants_challenger(query, self._challenger_share)
         bundle = held.shelf.answering(challenger)
-        if bundle is None or bundle.finder is None:
-            bundle, role, stock = None, None, None
+        challenged = bundle is held.shelf.challenger
+        role: Chosen | None = Chosen.CHALLENGER if challenged else Chosen.CHAMPION
+        stock = self._stocked(bundle, table, missing)
+        if stock is None:
+            bundle, role = None, None
             missing += await self._look_for_popular(missing)
-        else:
-            role = Chosen.CHALLENGER if bundle is held.shelf.challenger else Chosen.CHAMPION
-            stock = self._stocks.of(bundle.version, bundle.finder, table)
         if self._exposures.failing:
             missing.append(Degradation.EXPOSURES_DELAYED)
         now_us = self._clock.now_us()
@@ -253,6 +253,19 @@ class Answering:
             popular=self._popular if bundle is None else (),
             missing=tuple(missing),
         )
+
+    def _stocked(
+        self, bundle: Bundle | None, table: ItemTable | None, missing: list[Degradation]
+    ) -> Stock | None:
+        """The bundle's items with those that came later; None where there is no such thing."""
+        if bundle is None or bundle.finder is None:
+            return None
+        try:
+            return self._stocks.of(bundle.version, bundle.finder, table)
+        except Exception as error:  # noqa: BLE001 - the caller must not see an error page for it
+            logger.error("the items of a bundle could not be put together: %s", where(error))
+            missing.append(Degradation.ANSWER_FAILED)
+            return None
 
     async def _composed(self, inputs: Inputs, late: Callable[[], bool]) -> tuple[Inputs, Composed]:
         """The answer; after a fault of our own, popular items by the same rules, or none."""

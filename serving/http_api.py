@@ -48,7 +48,7 @@ from serving.requests import (
     MAX_EXCLUDED,
     MAX_EXCLUDED_IN_URL,
     MAX_ID_LENGTH,
-    MAX_IDS_LENGTH,
+    MAX_IDS_BYTES,
     POSITION_PATTERN,
     SCENE_PATTERN,
     TEXT_PATTERN,
@@ -86,7 +86,7 @@ Excluded = Annotated[
     Field(
         max_length=MAX_EXCLUDED,
         description="Item ids that must not be shown; together at most "
-        f"{MAX_IDS_LENGTH:,} characters.",
+        f"{MAX_IDS_BYTES:,} bytes in UTF-8.",
     ),
 ]
 FewExcluded = Annotated[

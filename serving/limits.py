@@ -9,9 +9,9 @@ from starlette.exceptions import HTTPException
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# The longest lists of ids (`serving.requests.MAX_IDS_LENGTH`), each character escaped as a
-# surrogate pair of 12 bytes, are 930 kB.
-MAX_BODY_BYTES = 1_000_000
+# The longest lists of ids (`serving.requests.MAX_IDS_BYTES`), each ASCII character escaped with 6
+# bytes though nobody need do that, are 480 kB.
+MAX_BODY_BYTES = 600_000
 
 
 class BodyLimit:

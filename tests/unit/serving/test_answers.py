@@ -316,6 +316,21 @@ def test_after_a_fault_of_our_own_popular_items_answer_and_say_so(shopped: Any) 
     assert answer.degraded == (Degradation.ANSWER_FAILED, Degradation.BUNDLE_UNAVAILABLE)
 
 
+def test_newcomers_that_cannot_be_put_beside_the_bundle_leave_popular_items(
+    shopped: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("of two shapes")
+
+    shopped.features.popular_items = (PopularItem("i1", "c1", 500), PopularItem("i4", "c4", 1))
+    monkeypatch.setattr("serving.arrivals.Stock.of", broken)
+
+    answer = ask(shopped)
+
+    assert [item.item_id for item in answer.items] == ["i1"]  # i4 was bought
+    assert answer.degraded == (Degradation.ANSWER_FAILED, Degradation.BUNDLE_UNAVAILABLE)
+
+
 def test_when_the_time_is_up_the_ranker_is_left_out(shopped: Any) -> None:
     answer = run(shopped.answering.recommend(RecommendQuery("ann"), deadline_ms=1e-9))
 

@@ -98,9 +98,9 @@ def test_ids_that_would_fill_the_log_are_refused(field: str) -> None:
     from serving.requests import MAX_ANCHORS, MAX_EXCLUDED, InvalidRequest, recommend_query
 
     number = MAX_EXCLUDED if field == "exclude_item_ids" else MAX_ANCHORS
-    few = {field: [f"{place:020d}" for place in range(number)]}
+    few = {field: [f"{place:036d}" for place in range(number)]}
     many = {"exclude_item_ids": [f"{place:0256d}" for place in range(MAX_EXCLUDED)]}
 
     recommend_query("ann", **few)  # type: ignore[arg-type]
-    with pytest.raises(InvalidRequest, match="256,000 characters together; at most 64,000 go"):
+    with pytest.raises(InvalidRequest, match="256,000 bytes together; at most 40,000"):
         recommend_query("ann", **many)  # type: ignore[arg-type]
