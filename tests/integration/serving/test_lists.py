@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import json
 import os
 import random
@@ -9,8 +11,11 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +32,7 @@ from nearline.log import claim_partitions
 from nearline.online import COMMIT_SCRIPT, commit_args, customer_columns
 from nearline.settings import Settings
 from nearline.transforms import customer
+from serving import examples
 from serving.bundles import Bundle, Part, load
 from serving.lists import making
 from serving.lists.model import Channel, Left, Made, Purpose, Wanted
@@ -269,6 +275,59 @@ def test_the_command_writes_a_file_for_its_owner_and_says_what_it_left_out(
 
     wrong = run(registered, "win-back", "--out", str(tmp_path / "list.txt"))
     assert (wrong.returncode, "name it .csv or .json" in wrong.stderr) == (2, True)
+
+
+@contextlib.contextmanager
+def failing_api(answers: int) -> Iterator[int]:
+    """An API's port that answers so many questions and refuses the rest."""
+    left = [answers]
+
+    class Door(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            left[0] -= 1
+            told = examples.RECOMMENDATION if left[0] >= 0 else {"title": "out of order"}
+            content = json.dumps(told).encode()
+            self.send_response(200 if left[0] >= 0 else 400)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Door) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def test_a_list_whose_items_are_cut_short_keeps_those_that_it_has(
+    registered: Shop, tmp_path: Path
+) -> None:
+    out = tmp_path / "leaving.csv"
+    wanted = (*ALL, "--most", "6", "--out", str(out), "--with-items", "2", "--per-second", "1000")
+    with failing_api(answers=4) as port:
+        done = subprocess.run(
+            command(registered, "win-back", *wanted),
+            env={**environment(registered), "NEARLINE_API_HTTP_PORT": str(port)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    beside = tmp_path / "leaving.unanswered.csv"
+    assert done.returncode == 1
+    assert "out of order" in done.stderr
+    assert "2  wait for items" in done.stderr
+    assert str(beside) in done.stderr
+    with out.open(newline="") as kept, beside.open(newline="") as waiting:
+        listed, others = list(csv.DictReader(kept)), list(csv.DictReader(waiting))
+    assert (len(listed), len(others)) == (4, 2)
+    assert all(one["item_ids"] for one in listed)
+    assert not any(one["item_ids"] for one in others)
+    assert not {one["customer_id"] for one in listed} & {one["customer_id"] for one in others}
+    assert stat.S_IMODE(beside.stat().st_mode) == 0o600
 
 
 def test_a_list_that_is_interrupted_leaves_no_file(registered: Shop, tmp_path: Path) -> None:
