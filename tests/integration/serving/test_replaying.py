@@ -18,7 +18,9 @@ from nearline import keys
 from nearline.clock import SystemClock
 from nearline.contracts.answer import Degradation, Recommendation, RecommendQuery
 from nearline.contracts.event import Event, Line
+from nearline.contracts.position import partition_of
 from nearline.embedded.valkey import EmbeddedValkey
+from nearline.history import archived_positions
 from nearline.log import EventLog
 from nearline.settings import Settings, to_environ
 from nearline.transforms.buckets import DAY_US
@@ -199,3 +201,35 @@ def test_what_cannot_be_made_again_says_why(told: Told, valkey: redis.Redis) -> 
     valkey.delete(keys.kept(POLICY, told.answers[0].versions.rules))
     with pytest.raises(NotRemakable, match="no longer kept"):
         replay(told.settings, known)
+
+
+def test_a_stretch_that_log_and_history_lack_is_not_passed_over(
+    told: Told, valkey: redis.Redis
+) -> None:
+    """Without it the answer would come out another one, and nothing would say why."""
+    known = told.answers[0].response_id
+    lacking = told.settings.history.with_name("away")
+    told.settings.history.rename(lacking)
+    assert replay(told.settings, known).equal  # The log still holds all of it.
+
+    for partition in range(PARTITIONS):
+        end = archived_positions(lacking.glob("day=*/*"))[partition]
+        valkey.xtrim(keys.log(partition), minid=end.stream_id, approximate=False)
+    with pytest.raises(NotRemakable, match=r"no longer hold all of that\. Restore .*history"):
+        replay(told.settings, known)
+
+    lacking.rename(told.settings.history)
+    assert replay(told.settings, known).equal
+    others = [one for one in range(PARTITIONS) if one != partition_of("c1", PARTITIONS)]
+    valkey.delete(keys.log(others[0]))
+    with pytest.raises(NotRemakable, match=f"it had seen partition {others[0]} up to"):
+        replay(told.settings, known)
+
+
+def test_what_it_cannot_do_is_said_in_the_readers_language(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEARLINE_LANG", "zh")
+
+    with pytest.raises(NotRemakable, match="无法重新生成：这不是答案编号"):
+        replay(told.settings, "no id")
