@@ -70,24 +70,41 @@ def replace_file(path: Path, content: bytes) -> None:
     os.replace(aside, path)  # noqa: PTH105 - `Path.replace` is the same call
 
 
+_Marks = tuple[tuple[str, int, int], ...]
+
+
+def _marks(folder: Path) -> _Marks:
+    """What tells whether files are still the same: name, bytes, time of change in ns."""
+    try:
+        found = [(path.name, path.stat()) for path in sorted(folder.glob("*"))]
+    except OSError:
+        return ()  # Loading it says what is wrong.
+    return tuple((name, seen.st_size, seen.st_mtime_ns) for name, seen in found)
+
+
 class Trial:
     """The watcher's stage: tries each bundle before any replica hears of it."""
 
     def __init__(self) -> None:
-        self._folders: dict[str, str] = {}
+        self._tried: dict[str, tuple[str, _Marks]] = {}
 
     def folder(self, version: str) -> str:
         """Where a version lies that was tried and is well; "" for any other."""
-        return self._folders.get(version, "")
+        return self._tried[version][0] if version in self._tried else ""
 
     async def prepare(self, version: str, folder: str) -> str:
-        """Load it whole and let it go; return why it is refused, or nothing."""
-        if self._folders.get(version) != folder:
+        """Load it whole and let it go; return why it is refused, or nothing.
+
+        Once, unless its files were changed since: a replica that starts later reads them again.
+        """
+        found = folder, await asyncio.to_thread(_marks, Path(folder))
+        if self._tried.get(version) != found:
             try:
                 await asyncio.to_thread(load, Path(folder), version)
             except BundleRefused as refused:
+                self._tried.pop(version, None)
                 return refused.why
-            self._folders[version] = folder
+            self._tried[version] = found
         return ""
 
     async def activate(self, version: str) -> None:

@@ -265,14 +265,26 @@ def test_the_trial_knows_the_folder_of_what_is_well_and_why_the_other_is_not(
     assert trial.folder("2") == ""
 
 
-def test_a_version_is_tried_once_in_one_folder(bundles: Path) -> None:
+def test_a_version_is_tried_once_in_one_folder(
+    bundles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial, loaded = Trial(), list[str]()
+    monkeypatch.setattr("serving.desired.load", lambda folder, _: loaded.append(folder.name))
+
+    for folder in ("1", "1", "2", "2"):  # The second is another copy.
+        assert asyncio.run(trial.prepare("1", str(bundles / folder))) == ""
+
+    assert loaded == ["1", "2"]
+    assert trial.folder("1") == str(bundles / "2")
+
+
+def test_a_copy_that_was_damaged_after_it_was_tried_is_noticed(bundles: Path) -> None:
     trial = Trial()
     assert asyncio.run(trial.prepare("1", str(bundles / "1"))) == ""
     tamper(bundles / "1")
 
-    assert asyncio.run(trial.prepare("1", str(bundles / "1"))) == ""
-    assert asyncio.run(trial.prepare("1", str(bundles / "2"))) == ""  # another copy
-    assert trial.folder("1") == str(bundles / "2")
+    assert asyncio.run(trial.prepare("1", str(bundles / "1"))) != ""
+    assert trial.folder("1") == ""
 
 
 def watching(bundles: Path, aliases: dict[str, str]) -> tuple[BundleWatch, Trial, list[str]]:
