@@ -1,8 +1,9 @@
 """Register the tiny bundle: python publish.py HOME SEED [tamper] [challenger]; prints the version.
 
 It becomes champion; or challenger, with a LightGBM ranker that was brought from outside.
-`withdraw` takes the challenger's alias away; `moves` reads versions from standard input, makes
-each champion and says so. A process of its own, so that importing MLflow stays out of the tests'.
+`withdraw` takes the challenger's alias away; `forget` removes the version that stands in SEED's
+place; `moves` reads versions from standard input, makes each champion and says so. A process of
+its own, so that importing MLflow stays out of the tests'.
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ def main(home: Path, seed: int, how: set[str]) -> None:
         client = registry.client(f"sqlite:///{home / 'mlflow.db'}")
         client.delete_registered_model_alias(REGISTERED_MODEL, CHALLENGER)
         sys.stdout.write("withdrawn\n")
+        return
+    if "forget" in how:
+        client = registry.client(f"sqlite:///{home / 'mlflow.db'}")
+        client.delete_model_version(REGISTERED_MODEL, str(seed))
+        sys.stdout.write("forgotten\n")
         return
     if "moves" in how:
         client = registry.client(f"sqlite:///{home / 'mlflow.db'}")

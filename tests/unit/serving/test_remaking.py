@@ -17,7 +17,7 @@ from nearline.contracts.event import ITEM_LISTED, Event, StatedFacts
 from nearline.contracts.position import LogPosition
 from serving.features import PopularItem
 from serving.keeping import POPULAR, popular_of
-from serving.made import FIELD, Made, bytes_of, digest_of
+from serving.made import Made, bytes_of, digest_of, made_in
 from serving.policy.load import shipped
 from serving.policy.model import FrequencyCap, canonical, from_canonical
 from serving.remaking import Known, fold, remade
@@ -66,8 +66,9 @@ class Shop:
         logged = {event.response_id: event for event in self.world.logged}
         kept = [logged[answer.response_id] for answer in answers]
         return [
-            (answer, made_in(event), event.occurred_at_us)
+            (answer, made, event.occurred_at_us)
             for answer, event in zip(answers, kept, strict=True)
+            if (made := made_in(event))
         ]
 
     def again(self, answer: Recommendation, made: Made, at_us: int) -> Recommendation:
@@ -90,10 +91,6 @@ class Shop:
         for row, name in enumerate(["view_item", "add_to_cart", "purchase"] * 3):
             number = 50_000 + len(self.log)
             self.happens(self.tiny.event(number, "ann", name, [row, row + 30], 1))
-
-
-def made_in(event: Event) -> Made:
-    return msgspec.convert(msgspec.json.decode(event.payload)[FIELD], Made)
 
 
 def same(shop: Shop, queries: Iterable[RecommendQuery]) -> list[Recommendation]:
