@@ -94,7 +94,7 @@ def compose(
     query, state = inputs.query, inputs.reading.state
     table = inputs.table or ItemTable(0)
     missing, situation = list(inputs.missing), _situation(inputs)
-    if inputs.table is None and inputs.bundle is not None:
+    if inputs.table is None:
         missing.append(Degradation.ITEM_FEATURES_UNAVAILABLE)
     if inputs.bundle is not None and inputs.stock is not None:
         with stages("find"):

@@ -38,7 +38,7 @@ class Degradation(StrEnum):
     """What was missing when the answer was made, and so which fallback answered."""
 
     FEATURES_UNAVAILABLE = "features_unavailable"  # Redis: strangers' answer, purchases unknown
-    ITEM_FEATURES_UNAVAILABLE = "item_features_unavailable"  # ranker sees item features missing
+    ITEM_FEATURES_UNAVAILABLE = "item_features_unavailable"  # unknown to the ranker and the rules
     ENCODER_UNAVAILABLE = "encoder_unavailable"  # candidates without the sequence model
     INDEX_UNAVAILABLE = "index_unavailable"  # nor items that lie near it, or near given ones
     RANKER_UNAVAILABLE = "ranker_unavailable"  # order of retrieval
