@@ -1,6 +1,7 @@
 """New arrivals: which items were first known when, for whoever must find them before training.
 
-One sorted set of the newest items. Recording is safe to repeat: the first instant stays.
+One sorted set of the newest items. Recording is safe to repeat: the earliest instant stays,
+also where older events of an item are imported later.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def record(pipeline: Pipeline, first_known_us: Mapping[str, int]) -> int:
     if not first_known_us:
         return 0
     newest_us = max(first_known_us.values())
-    pipeline.zadd(keys.ARRIVALS, first_known_us, nx=True)
+    pipeline.zadd(keys.ARRIVALS, first_known_us, lt=True)
     pipeline.zremrangebyscore(keys.ARRIVALS, "-inf", newest_us - KEPT_US)
     pipeline.zremrangebyrank(keys.ARRIVALS, 0, -KEPT_ITEMS - 1)
     return 3

@@ -43,6 +43,15 @@ def test_an_item_is_recorded_when_it_is_first_known_and_not_again(valkey: redis.
     assert recorded(valkey) == {"lamp": NOON_US, "rug": NOON_US}
 
 
+def test_older_events_that_come_later_make_an_item_older(valkey: redis.Redis) -> None:
+    for at_us in (NOON_US, NOON_US - 5, NOON_US + 9):
+        pipeline = valkey.pipeline()
+        arrivals.record(pipeline, {"lamp": at_us})
+        pipeline.execute()
+
+    assert recorded(valkey) == {"lamp": NOON_US - 5}
+
+
 def test_refused_events_make_no_arrival(valkey: redis.Redis) -> None:
     append(valkey, [event("1", consent=("analytics",))])
     stream(valkey)
