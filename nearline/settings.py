@@ -12,6 +12,8 @@ from pathlib import Path
 
 from nearline.errors import PermanentError
 
+_LAST_PORT = 65_535
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -133,6 +135,10 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
             raise PermanentError(
                 f"{name}={text!r} is not a number: expected {item.type}, such as {item.default}"
             ) from None
+        if item.name.endswith("_port") and not 0 < int(text) <= _LAST_PORT:
+            raise PermanentError(
+                f"{name}={text} is no port: expected 1 to {_LAST_PORT}, such as {item.default}"
+            )
     return Settings(**values)  # type: ignore[arg-type]
 
 

@@ -251,10 +251,16 @@ def event_of(
 
 
 def consent_of(world: World, customer: int | None) -> tuple[str, ...]:
-    """What a customer allows; the shop's own announcements may be used for everything."""
-    if customer is None or world.customers.personalizes_C[customer]:
+    """What a customer allows; the shop's own announcements may be used for all but messages.
+
+    Of those who allow personalization every third may be written to.
+    """
+    if customer is None:
         return (Purpose.ANALYTICS.value, Purpose.PERSONALIZATION.value)
-    return (Purpose.ANALYTICS.value,)
+    if not world.customers.personalizes_C[customer]:
+        return (Purpose.ANALYTICS.value,)
+    allowed = (Purpose.ANALYTICS.value, Purpose.PERSONALIZATION.value)
+    return (*allowed, Purpose.MARKETING.value) if customer % 3 == 0 else allowed
 
 
 def season_K(at_us: int) -> Floats:

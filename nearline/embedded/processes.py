@@ -58,8 +58,9 @@ class Child:
         """Raise TransientError with the end of its log when it has stopped by itself."""
         if self.exit_code is not None:
             raise TransientError(
-                f"{self.name} stopped by itself (exit {self.exit_code}). The end of "
-                f"{self.log}:\n{tail(self.log)}"
+                f"{self.name} stopped by itself (exit {self.exit_code}), and the other parts with "
+                "it: start all again with the same command, nothing that was accepted is lost. "
+                f"The end of {self.log}:\n{tail(self.log)}"
             )
 
 

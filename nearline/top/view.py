@@ -42,12 +42,20 @@ def _title(figures: Figures) -> Text:
 
 def _freshness(spread: Spread | None) -> Iterator[Text]:
     """The age of the newest event in each answer, as a histogram."""
-    name = say("Freshness", "新鲜度")
+    name = say(
+        "Freshness: age of the newest event of each customer who asked",
+        "新鲜度：各请求顾客最新事件的年龄",
+    )
     if spread is None or spread.p50 is None:
         nothing = say("nothing was recommended in this window", "此时段没有推荐")
         yield Text.assemble((name, "bold"), f"  {nothing}")
         return
-    told = f"  p50 {_ms(spread.p50)}  p99 {_ms(spread.p99)}  {spread.per_s:,.1f}/s"
+    beyond = next((share for bound, share in spread.shares if math.isinf(bound)), 0.0)
+    p50, p99 = (
+        f"{'> ' * (beyond > 1 - at)}{_ms(value)}"  # The last bound is all that is known of them.
+        for at, value in ((0.5, spread.p50), (0.99, spread.p99))
+    )
+    told = f"  p50 {p50}  p99 {p99}  {spread.per_s:,.1f}/s"
     yield Text.assemble((name, "bold"), told)
     largest = max(share for _, share in spread.shares)
     for bound, share in spread.shares:

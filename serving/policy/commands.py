@@ -187,8 +187,10 @@ def init() -> None:
             click.echo(say(f"written  {target}", f"写入 {target}"))
     click.echo(
         say(
-            "Edit them, then `nearline scenes check`. A change holds within a second.",
-            "请修改文件，然后运行 `nearline scenes check`。改动在一秒内生效。",
+            "Edit them, then `nearline scenes check`. What serves with this NEARLINE_HOME takes up "
+            "a change within a second; `nearline demo` and its `up` use .nearline/demo.",
+            "请修改文件，然后运行 `nearline scenes check`。使用同一 NEARLINE_HOME 的服务会在一秒内"
+            "应用改动；`nearline demo` 及其 `up` 使用 .nearline/demo。",
         )
     )
 
