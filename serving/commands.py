@@ -109,13 +109,14 @@ def replay_answer(response_id: str, as_json: bool) -> None:
     from rich.progress import Progress
 
     from nearline import settings
+    from nearline.embedded.running import of_what_runs
     from serving.made import bytes_of
     from serving.replaying import replay
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(say("reading what was known", "读取当时已知的信息"), total=None)
         done = replay(
-            settings.load(),
+            of_what_runs(settings.load()),
             response_id,
             lambda events, of: bar.update(task, advance=events, total=of),
         )

@@ -28,9 +28,9 @@ def doctor(as_json: bool) -> None:
     from nearline.doctor.examine import examine
     from nearline.doctor.result import Result, failures, to_json
     from nearline.doctor.view import render
-    from nearline.embedded.running import with_running_demo
+    from nearline.embedded.running import of_what_runs
 
-    settings = with_running_demo(settings_module.load())
+    settings = of_what_runs(settings_module.load())
     results: list[Result] = []
     out, progress = Console(), Console(stderr=True)
     # Looking at the model registry takes seconds: each line appears as soon as it is known.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
+
+import psutil
 
 from nearline.settings import Settings
 
@@ -12,18 +15,39 @@ _DEMOS = ("demo", "demo-events")
 
 
 def marker_of(home: Path) -> Path:
-    """The file that names a running stack's id and process; there while it runs."""
+    """The file that names a running stack's id, process and ports; there while it runs."""
     return home / "stack.json"
 
 
-def with_running_demo(settings: Settings) -> Settings:
-    """The settings of a demo's home where one is running and nothing else is.
+def written(stack: str, ports: dict[str, int]) -> str:
+    """What stands in the marker of a stack of this process."""
+    return json.dumps({"stack": stack, "pid": os.getpid(), "ports": ports})
 
-    Where NEARLINE_HOME names a folder, that is what is meant.
+
+def of_what_runs(settings: Settings) -> Settings:
+    """The settings of the embedded system that runs here: its home, and the ports it chose.
+
+    A demo's home counts where none is running in the settings' own, unless NEARLINE_HOME names
+    one. A port that the environment names is what is meant.
     """
-    if "NEARLINE_HOME" in os.environ or marker_of(settings.home).is_file():
-        return settings
-    for name in _DEMOS:
-        if marker_of(settings.home / name).is_file():
-            return replace(settings, home=settings.home / name)
-    return settings
+    home = settings.home
+    if "NEARLINE_HOME" not in os.environ and not marker_of(home).is_file():
+        demos = [home / name for name in _DEMOS if marker_of(home / name).is_file()]
+        home = demos[0] if demos else home
+    ports = {
+        name: port
+        for name, port in _ports_of(home).items()
+        if f"NEARLINE_{name.upper()}" not in os.environ
+    }
+    return replace(settings, home=home, **ports)  # type: ignore[arg-type]
+
+
+def _ports_of(home: Path) -> dict[str, int]:
+    """What a stack that still runs listens on; nothing where none does."""
+    try:
+        held = json.loads(marker_of(home).read_text())
+        if not psutil.pid_exists(int(held["pid"])):
+            return {}
+        return {str(name): int(port) for name, port in held.get("ports", {}).items()}
+    except (OSError, ValueError, KeyError):
+        return {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ import psutil
 import redis
 
 from nearline.embedded.processes import Child, environ_with, sweep, wait_until
-from nearline.embedded.running import marker_of
+from nearline.embedded.running import marker_of, written
 from nearline.embedded.valkey import EmbeddedValkey, free_port, port_is_free
 from nearline.errors import PermanentError
 from nearline.settings import Settings, to_environ
@@ -51,7 +50,8 @@ class Stack:
     def __enter__(self) -> Stack:
         self.settings.home.mkdir(parents=True, exist_ok=True)
         clean_up_after_a_killed_run(self.settings.home)
-        self._marker_file.write_text(json.dumps({"stack": self._id, "pid": os.getpid()}))
+        ports = {name: int(getattr(self.settings, name)) for name in PORTS}
+        self._marker_file.write_text(written(self._id, ports))
         return self
 
     def __exit__(self, *_: object) -> None:

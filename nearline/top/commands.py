@@ -51,14 +51,14 @@ def top(once: bool, as_json: bool, every_s: float, window_s: float) -> None:
     from rich.live import Live
 
     from nearline import settings as settings_module
-    from nearline.embedded.running import with_running_demo
+    from nearline.embedded.running import of_what_runs
     from nearline.embedded.shell import run_until_stopped
     from nearline.top.figures import figures
     from nearline.top.probe import Probe
     from nearline.top.view import render
 
     console = Console()
-    settings = with_running_demo(settings_module.load())
+    settings = of_what_runs(settings_module.load())
     with run_until_stopped() as stopped, closing(Probe(settings)) as probe:
         seen = deque([probe.snapshot()])
         if as_json or once or not console.is_terminal:

@@ -136,6 +136,7 @@ def demand(**given: Any) -> None:
 def _run(purpose: str, given: dict[str, Any]) -> None:
     from nearline import settings
     from nearline.clock import SystemClock
+    from nearline.embedded.running import of_what_runs
     from serving.lists.making import champion, make, read_ids
     from serving.lists.model import Purpose
     from serving.lists.output import as_csv, as_json, beside, write
@@ -148,7 +149,7 @@ def _run(purpose: str, given: dict[str, Any]) -> None:
                 f"--out {out}: name it .csv or .json", f"--out {out}：文件名须以 .csv 或 .json 结尾"
             )
         )
-    chosen = settings.load()
+    chosen = of_what_runs(settings.load())
     policy = read_folder(chosen.policy_folder)
     if given["with_items"] and given["scene"] not in policy.scenes:
         known = ", ".join(policy.scenes)

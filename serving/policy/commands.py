@@ -187,18 +187,19 @@ def init() -> None:
             click.echo(say(f"written  {target}", f"写入 {target}"))
     click.echo(
         say(
-            "Edit them, then `nearline scenes check`. What serves with this NEARLINE_HOME takes up "
-            "a change within a second; `nearline demo` and its `up` use .nearline/demo.",
+            "Edit them, then `nearline scenes check`. What serves with the same NEARLINE_HOME "
+            "takes up a change within a second.",
             "请修改文件，然后运行 `nearline scenes check`。使用同一 NEARLINE_HOME 的服务会在一秒内"
-            "应用改动；`nearline demo` 及其 `up` 使用 .nearline/demo。",
+            "应用改动。",
         )
     )
 
 
 def _folder() -> Path:
     from nearline import settings
+    from nearline.embedded.running import of_what_runs
 
-    return settings.load().policy_folder
+    return of_what_runs(settings.load()).policy_folder
 
 
 def _policy() -> Policy:

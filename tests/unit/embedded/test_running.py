@@ -1,0 +1,74 @@
+"""Which system runs here: its home and its ports, unless the environment says otherwise."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from nearline.embedded.running import marker_of, of_what_runs, written
+from nearline.settings import Settings
+
+PORTS = {"api_http_port": 41_001, "redis_port": 41_002}
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NEARLINE_HOME", "NEARLINE_API_HTTP_PORT", "NEARLINE_REDIS_PORT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def runs(home: Path) -> None:
+    home.mkdir(parents=True, exist_ok=True)
+    marker_of(home).write_text(written("abc", PORTS))
+
+
+def test_where_nothing_runs_the_settings_stay_as_they_are(tmp_path: Path) -> None:
+    assert of_what_runs(Settings(home=tmp_path)) == Settings(home=tmp_path)
+
+
+def test_a_running_systems_ports_are_those_it_chose(tmp_path: Path) -> None:
+    runs(tmp_path)
+
+    assert of_what_runs(Settings(home=tmp_path)) == Settings(
+        home=tmp_path, api_http_port=41_001, redis_port=41_002
+    )
+
+
+def test_a_demo_that_runs_is_found_unless_a_home_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs(tmp_path / "demo")
+
+    assert of_what_runs(Settings(home=tmp_path)).home == tmp_path / "demo"
+    monkeypatch.setenv("NEARLINE_HOME", str(tmp_path))
+    assert of_what_runs(Settings(home=tmp_path)) == Settings(home=tmp_path)
+
+
+def test_a_port_that_the_environment_names_is_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs(tmp_path)
+    monkeypatch.setenv("NEARLINE_API_HTTP_PORT", "7310")
+
+    found = of_what_runs(Settings(home=tmp_path))
+
+    assert (found.api_http_port, found.redis_port) == (7_310, 41_002)
+
+
+@pytest.mark.parametrize(
+    "marker",
+    [
+        "",
+        "{",
+        json.dumps({"stack": "abc", "pid": os.getpid()}),  # of a version that told no ports
+        json.dumps({"stack": "abc", "pid": 2**22 + 1, "ports": PORTS}),  # killed
+        json.dumps({"stack": "abc", "ports": PORTS}),
+    ],
+)
+def test_a_marker_that_says_nothing_of_now_changes_no_port(tmp_path: Path, marker: str) -> None:
+    marker_of(tmp_path).write_text(marker)
+
+    assert of_what_runs(Settings(home=tmp_path)) == Settings(home=tmp_path)
