@@ -136,8 +136,8 @@ def scores_of(booster: Any, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.flo
     """What an XGBoost booster says of each row; NaN reads as missing.
 
     The same call of XGBoost's C interface as in `Booster.inplace_predict`, and the same numbers,
-    without the looks at what the rows might be instead of float32 rows: those took 0.2 ms, as
-    long as all the trees of a list.
+    without the looks at what the rows might be instead of float32 rows: for a list of 141 those
+    took 0.2 of 0.6 ms (measured).
     """
     import xgboost.core
 

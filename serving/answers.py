@@ -231,12 +231,12 @@ class Answering:
         held, table = self._held, self._held.items()
         challenger = query.personalized and wants_challenger(query, self._challenger_share)
         bundle = held.shelf.answering(challenger)
-        challenged = bundle is held.shelf.challenger
-        role: Chosen | None = Chosen.CHALLENGER if challenged else Chosen.CHAMPION
         stock = self._stocked(bundle, table, missing)
         if stock is None:
             bundle, role = None, None
             missing += await self._look_for_popular(missing)
+        else:
+            role = Chosen.CHALLENGER if bundle is held.shelf.challenger else Chosen.CHAMPION
         if self._exposures.failing:
             missing.append(Degradation.EXPOSURES_DELAYED)
         now_us = self._clock.now_us()

@@ -18,6 +18,7 @@ import msgspec
 
 from nearline.contracts.bundle import BundleRefused
 from serving.bundles import Bundle, Shelf, load
+from serving.seen import Seen, seen
 from serving.watch import RETRY_REFUSED_S, WatchState
 
 FILE = "desired.json"
@@ -70,23 +71,11 @@ def replace_file(path: Path, content: bytes) -> None:
     os.replace(aside, path)  # noqa: PTH105 - `Path.replace` is the same call
 
 
-_Marks = tuple[tuple[str, int, int], ...]
-
-
-def _marks(folder: Path) -> _Marks:
-    """What tells whether files are still the same: name, bytes, time of change in ns."""
-    try:
-        found = [(path.name, path.stat()) for path in sorted(folder.glob("*"))]
-    except OSError:
-        return ()  # Loading it says what is wrong.
-    return tuple((name, seen.st_size, seen.st_mtime_ns) for name, seen in found)
-
-
 class Trial:
     """The watcher's stage: tries each bundle before any replica hears of it."""
 
     def __init__(self) -> None:
-        self._tried: dict[str, tuple[str, _Marks]] = {}
+        self._tried: dict[str, tuple[str, Seen]] = {}
 
     def folder(self, version: str) -> str:
         """Where a version lies that was tried and is well; "" for any other."""
@@ -97,7 +86,7 @@ class Trial:
 
         Once, unless its files were changed since: a replica that starts later reads them again.
         """
-        found = folder, await asyncio.to_thread(_marks, Path(folder))
+        found = folder, await asyncio.to_thread(_files, Path(folder))
         if self._tried.get(version) != found:
             try:
                 await asyncio.to_thread(load, Path(folder), version)
@@ -112,6 +101,10 @@ class Trial:
 
     async def challenge(self, version: str) -> None:
         """Nothing: the replicas follow the file."""
+
+
+def _files(folder: Path) -> Seen:
+    return seen(sorted(folder.glob("*")))
 
 
 @dataclass

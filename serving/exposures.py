@@ -16,8 +16,8 @@ from serving.made import FIELD, Made
 BACKLOG_LIMIT = 10_000
 BATCH = 200
 RETRY_FIRST_S, RETRY_LAST_S = 0.1, 5.0
-# Until an exposure goes to the log, so that others go with it: one alone costs the process that
-# answers half as much as an answer, and the log a sync to disk.
+# Until an exposure goes to the log, so that others go with it: each write costs the process that
+# answers a round trip, and the log a sync to disk.
 LINGER_S = 0.02
 APPEND_LIMIT_S = 5.0  # A log that hangs is a log that fails: the answers must say so.
 

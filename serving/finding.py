@@ -31,9 +31,8 @@ from serving.policy.model import Scene
 # Axes: C candidates, S recent items, A anchors, K neighbours, D dimensions.
 IntAK = npt.NDArray[np.int64]
 
-_MOST_BESIDE = (
-    20_000  # Vectors to compare: fifty anchors and a thousand exclusions asked for 172,000.
-)
+# Vectors to compare with the anchors: fifty of them and a thousand exclusions asked for 172,000.
+_MOST_BESIDE = 20_000
 _OF_ENCODER = (Degradation.ENCODER_UNAVAILABLE, Degradation.INDEX_UNAVAILABLE)
 _SPARE = 3  # A list needs more candidates than places: rules take some away.
 
@@ -233,12 +232,9 @@ def _pinned(
 def _options(stock: Stock, table: ItemTable, found: Sequence[Candidate]) -> tuple[Option, ...]:
     """Candidates with the newest known price, and what the shop states of them."""
     told = table.told([candidate.item_id for candidate in found])
-    prices = stock.prices_cents
     return tuple(
-        [
-            Option(one.item_id, one.category, one, price_cents or prices[one.item_index], facts)
-            for one, (price_cents, facts) in zip(found, told, strict=True)
-        ]
+        Option.of(candidate, price_cents or stock.prices_cents[candidate.item_index], facts)
+        for candidate, (price_cents, facts) in zip(found, told, strict=True)
     )
 
 

@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -22,6 +23,15 @@ def marker_of(home: Path) -> Path:
 def written(stack: str, ports: dict[str, int]) -> str:
     """What stands in the marker of a stack of this process."""
     return json.dumps({"stack": stack, "pid": os.getpid(), "ports": ports})
+
+
+def marked(home: Path) -> dict[str, Any]:
+    """What the marker of a home says; empty where there is none that can be read."""
+    try:
+        held = json.loads(marker_of(home).read_text())
+    except (OSError, ValueError):
+        return {}
+    return held if isinstance(held, dict) else {}
 
 
 def of_what_runs(settings: Settings) -> Settings:
@@ -44,10 +54,6 @@ def of_what_runs(settings: Settings) -> Settings:
 
 def _ports_of(home: Path) -> dict[str, int]:
     """What a stack that still runs listens on; nothing where none does."""
-    try:
-        held = json.loads(marker_of(home).read_text())
-        if not psutil.pid_exists(int(held["pid"])):
-            return {}
-        return {str(name): int(port) for name, port in held.get("ports", {}).items()}
-    except (OSError, ValueError, KeyError):
-        return {}
+    held = marked(home)
+    runs = "pid" in held and psutil.pid_exists(int(held["pid"]))
+    return dict(held.get("ports", {})) if runs else {}

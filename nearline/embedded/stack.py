@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import sys
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ import psutil
 import redis
 
 from nearline.embedded.processes import Child, environ_with, sweep, wait_until
-from nearline.embedded.running import marker_of, written
+from nearline.embedded.running import marked, marker_of, written
 from nearline.embedded.valkey import EmbeddedValkey, free_port, port_is_free
 from nearline.errors import PermanentError
 from nearline.settings import Settings, to_environ
@@ -137,9 +136,8 @@ def clean_up_after_a_killed_run(home: Path) -> None:
 
     To be called before anything in the folder is removed: it names the processes to stop.
     """
-    try:
-        held = json.loads(marker_of(home).read_text())
-    except (OSError, ValueError):
+    held = marked(home)
+    if not held:
         return
     if _is_running_nearline(int(held["pid"])):
         raise PermanentError(

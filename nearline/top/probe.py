@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +11,8 @@ import httpx
 import psutil
 import redis
 
-from nearline.embedded.processes import marked
-from nearline.embedded.running import marker_of
+from nearline.embedded import processes
+from nearline.embedded.running import marked
 from nearline.settings import Settings
 from nearline.top.figures import COLLECTOR, HISTORY, PARTS, SERVE, STORE, WORKER, Page, Snapshot
 from nearline.top.window import parse
@@ -33,7 +32,7 @@ class Probe:
             HISTORY: f"http://{host}:{metrics + 1}/metrics",
             SERVE: f"{self._gateway}/metrics",
         }
-        self._stack = marker_of(settings.home)
+        self._home = settings.home
         self._http = httpx.Client(timeout=_TIMEOUT_S, trust_env=False)
         self._store = redis.Redis.from_url(
             settings.redis_address,
@@ -44,7 +43,7 @@ class Probe:
 
     def snapshot(self) -> Snapshot:
         pages = {part: self._page(url) for part, url in self._pages.items()}
-        memory = _memory(self._stack)
+        memory = _memory(self._home)
         try:
             told: Any = self._store.info("memory")
             memory[STORE], pages[STORE] = int(told["used_memory_rss"]), Page({})
@@ -76,17 +75,16 @@ class Probe:
         return document if isinstance(document, dict) else {}
 
 
-def _memory(stack: Path) -> dict[str, int]:
+def _memory(home: Path) -> dict[str, int]:
     """Resident bytes of each part of the stack that `nearline up` has started here.
 
     Without the store, which tells them itself.
     """
-    try:
-        stack_id = str(json.loads(stack.read_text())["stack"])
-    except (OSError, ValueError, KeyError, TypeError):
+    stack = marked(home)
+    if "stack" not in stack:
         return {}
     found: dict[str, int] = {}
-    for process in marked(stack_id):
+    for process in processes.marked(str(stack["stack"])):
         try:
             part = part_of([process.cmdline(), *(one.cmdline() for one in process.parents())])
             if part is not None:

@@ -50,11 +50,12 @@ def _freshness(spread: Spread | None) -> Iterator[Text]:
         nothing = say("nothing was recommended in this window", "此时段没有推荐")
         yield Text.assemble((name, "bold"), f"  {nothing}")
         return
-    beyond = next((share for bound, share in spread.shares if math.isinf(bound)), 0.0)
-    p50, p99 = (
-        f"{'> ' * (beyond > 1 - at)}{_ms(value)}"  # The last bound is all that is known of them.
-        for at, value in ((0.5, spread.p50), (0.99, spread.p99))
-    )
+    beyond = sum(share for bound, share in spread.shares if math.isinf(bound))
+    p50, p99 = _ms(spread.p50), _ms(spread.p99)
+    if beyond > 0.5:  # The last bound is all that is known of what lies beyond it.
+        p50 = f"> {p50}"
+    if beyond > 0.01:
+        p99 = f"> {p99}"
     told = f"  p50 {p50}  p99 {p99}  {spread.per_s:,.1f}/s"
     yield Text.assemble((name, "bold"), told)
     largest = max(share for _, share in spread.shares)

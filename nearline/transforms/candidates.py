@@ -32,7 +32,7 @@ LIMITS: Mapping[str, int] = {  # Most items that each source may name; together 
     "arrivals": 10,
 }
 REVISIT_HALF_LIFE_US = 2 * DAY_US
-_FUSION = 60.0  # Reciprocal rank fusion's constant (Cormack et al. 2009).
+FUSION = 60.0  # Reciprocal rank fusion's constant (Cormack et al. 2009).
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,6 @@ def merge(
     withheld = {index_of[item_id] for item_id in excluded if item_id in index_of}
     scores: dict[int, dict[str, float]] = {}
     ranks: dict[int, dict[str, int]] = {}
-    votes: dict[int, float] = {}  # `fused_score`, added up on the way
     for source in sorted(proposals, key=_place):
         rank, most = 0, limits[source]
         for proposal in proposals[source]:
@@ -162,13 +161,10 @@ def merge(
             rank += 1
             if row not in ranks:
                 scores[row], ranks[row] = {source: proposal.score}, {source: rank}
-                votes[row] = 1.0 / (_FUSION + rank)
             elif source not in ranks[row]:  # Its first rank counts.
                 scores[row][source], ranks[row][source] = proposal.score, rank
-                votes[row] += 1.0 / (_FUSION + rank)
     item_ids, categories = catalogue.item_ids, catalogue.categories
-    found = [(-vote, item_ids[row], row) for row, vote in votes.items()]
-    found.sort()
+    found = sorted((-fused(of_source), item_ids[row], row) for row, of_source in ranks.items())
     return [
         Candidate(item_id, row, categories[row], scores[row], ranks[row])
         for _, item_id, row in found
@@ -177,7 +173,12 @@ def merge(
 
 def fused_score(candidate: Candidate) -> float:
     """Reciprocal rank fusion over the sources: the order of retrieval when no ranker speaks."""
-    return sum([1.0 / (_FUSION + rank) for rank in candidate.ranks.values()])
+    return fused(candidate.ranks)
+
+
+def fused(ranks: Mapping[str, int]) -> float:
+    """The same of an item's ranks (from 1), by source."""
+    return sum([1.0 / (FUSION + rank) for rank in ranks.values()])
 
 
 def _place(source: str) -> tuple[int, str]:
@@ -186,6 +187,7 @@ def _place(source: str) -> tuple[int, str]:
 
 
 __all__ = [
+    "FUSION",
     "LIMITS",
     "Candidate",
     "Catalogue",
@@ -194,6 +196,7 @@ __all__ = [
     "encoder_input",
     "encoder_proposals",
     "excluded_ids",
+    "fused",
     "fused_score",
     "merge",
     "popular_proposals",

@@ -134,32 +134,22 @@ def taste_of(
     favourite 2, cart 3, purchase 5) and halves every seven days, as in
     `customer.category_affinity`.
     """
-    known: list[int] = []  # Rows of the bundle's items, and where they stand among all.
-    places: list[int] = []
-    came: dict[int, FloatD] = {}
+    vectors: list[FloatD] = []
     strengths: list[float] = []
     for recent in state.recent:
         row = index_of.get(recent.item_id)
         if row is None:
             continue
-        if row in arrivals.unit_of:
-            came[len(strengths)] = arrivals.unit_of[row]
-        else:
-            known.append(row)
-            places.append(len(strengths))
-        age_us = max(0, as_of_us - recent.at_us)
-        strengths.append(KIND_WEIGHT[recent.kind] * math.pow(0.5, age_us / AFFINITY_HALF_LIFE_US))
-    cell_of = np.full(len(strengths), -1)
-    cell_of[places] = contents.cell_I[known]
-    of_cell = np.flatnonzero(cell_of >= 0)
-    speaking = sorted([*of_cell.tolist(), *came])
-    if not speaking:
+        came = arrivals.unit_of.get(row)
+        vector = contents.unit(row) if came is None else came
+        if vector is not None:
+            age_us = max(0, as_of_us - recent.at_us)
+            weight = KIND_WEIGHT[recent.kind]
+            vectors.append(vector)
+            strengths.append(weight * math.pow(0.5, age_us / AFFINITY_HALF_LIFE_US))
+    if not vectors:
         return None
-    vectors_SD = np.empty((len(strengths), contents.units_MD.shape[1]), np.float32)
-    vectors_SD[of_cell] = contents.units_MD[cell_of[of_cell]]
-    for place, unit_D in came.items():
-        vectors_SD[place] = unit_D
-    mean_D = np.asarray(strengths, np.float32)[speaking] @ vectors_SD[speaking]
+    mean_D = np.asarray(strengths, np.float32) @ np.stack(vectors)
     length = float(np.linalg.norm(mean_D))
     return mean_D / np.float32(length) if length > 1e-9 else None
 

@@ -10,11 +10,10 @@ from nearline.say import Words
 from serving.policy.lines import MAX_BYTES, Problem
 from serving.policy.load import PolicyRefused, load, shipped
 from serving.policy.model import Policy, from_canonical
+from serving.seen import Seen, seen
 
 SUFFIXES = (".yaml", ".yml")
 KEPT = "policy.json"  # The last good policy of a home, beside its bundles.
-Seen = tuple[tuple[str, int, int, int], ...]
-"""Name, time of change, bytes and inode of each file."""
 
 
 def read_folder(folder: Path) -> Policy:
@@ -104,19 +103,10 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _seen(folder: Path) -> Seen:
-    seen: list[tuple[str, int, int, int]] = []
     try:
-        paths = _files(folder)
+        return seen(_files(folder))
     except PolicyRefused:
         return (("", 0, 0, 0),)
-    for path in paths:
-        try:
-            found = path.stat()
-        except OSError:
-            seen.append((path.name, 0, 0, 0))
-        else:
-            seen.append((path.name, found.st_mtime_ns, found.st_size, found.st_ino))
-    return tuple(seen)
 
 
 def _unreadable(path: Path, error: OSError) -> Problem:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from nearline.transforms.candidates import FUSION, fused
 from serving.policy.model import RANKER
-
-_FUSION = 60.0  # Reciprocal rank fusion's constant (Cormack et al. 2009).
 
 
 def voted(
@@ -25,15 +24,15 @@ def voted(
     if set(weights) == {RANKER}:
         if ranker_scores is not None:
             return _best_first(ranker_scores), list(ranker_scores)
-        scores = [sum(1.0 / (_FUSION + rank) for rank in ranks.values()) for ranks in source_ranks]
+        scores = [fused(ranks) for ranks in source_ranks]
         return _best_first(scores), scores
     scores = [
-        sum(weights[name] / (_FUSION + rank) for name, rank in ranks.items() if name in weights)
+        sum(weights[name] / (FUSION + rank) for name, rank in ranks.items() if name in weights)
         for ranks in source_ranks
     ]
     if ranker_scores is not None and RANKER in weights:
         for rank, place in enumerate(_best_first(ranker_scores), start=1):
-            scores[place] += weights[RANKER] / (_FUSION + rank)
+            scores[place] += weights[RANKER] / (FUSION + rank)
     return _best_first(scores), scores
 
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 import redis
 
-from nearline.embedded.valkey import EmbeddedValkey
+from nearline.embedded.valkey import EmbeddedValkey, free_port
 from nearline.log import scan_partition
 from nearline.v1 import ingest_pb2, ingest_pb2_grpc
 
@@ -130,8 +130,8 @@ def test_what_prevents_a_start_is_one_sentence(
             **os.environ,
             "NEARLINE_HOME": str(tmp_path),
             "NEARLINE_REDIS_URL": valkey_server.url,
-            "NEARLINE_COLLECTOR_HTTP_PORT": "0",
-            "NEARLINE_COLLECTOR_GRPC_PORT": "0",
+            "NEARLINE_COLLECTOR_HTTP_PORT": str(free_port()),
+            "NEARLINE_COLLECTOR_GRPC_PORT": str(free_port()),
             **variables,
         }
         command = [sys.executable, "-m", "nearline", "collector"]
