@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import signal
@@ -60,6 +61,8 @@ def run(settings: Settings, *, once: bool) -> None:
                 break
             if not leases.held:
                 stop.wait(0.1)
+        with contextlib.suppress(redis.RedisError):  # Then they are read again, and change nothing.
+            worker.record()
     finally:
         leave(leases, client)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
 import redis
 
@@ -16,6 +17,9 @@ from nearline.contracts.position import LogPosition
 from nearline.log import Page, read_pages
 
 PAGE_EVENTS = 500
+# How long applied positions may go unrecorded. Each record is a sync to disk of its own: one for
+# every event took a third of all the syncs that the events of senders wait for.
+RECORD_MS = 20
 
 _logger = logging.getLogger(__name__)
 
@@ -24,7 +28,8 @@ class Worker:
     """Works on the partitions whose leases it holds.
 
     A position moves only after everything before it is in the store, and nothing but the store
-    remembers it, so the process may end at any instruction.
+    remembers it, so the process may end at any instruction: what it had applied and not recorded
+    yet is read again, and changes no row.
     """
 
     def __init__(
@@ -35,10 +40,13 @@ class Worker:
         metrics: WorkerMetrics,
         clock: Clock,
         page_events: int = PAGE_EVENTS,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client, self._leases, self._store = client, leases, store
         self._metrics, self._clock, self._page_events = metrics, clock, page_events
         self._positions: dict[int, LogPosition] = {}
+        self._unrecorded: dict[int, LogPosition] = {}
+        self._monotonic, self._record_by_s = monotonic, 0.0
 
     def step(self, block_ms: int | None) -> int:
         """Apply the next page of each partition held; return how many entries were read.
@@ -54,9 +62,7 @@ class Worker:
         }
         if not held:
             return 0
-        pages = read_pages(
-            self._client, self._positions, count=self._page_events, block_ms=block_ms
-        )
+        pages = self._next(block_ms)
         for partition in held - pages.keys():
             self._metrics.partition_lag_ms.labels(str(partition)).set(0)
         if pages:
@@ -65,7 +71,27 @@ class Worker:
 
     def forget_positions(self) -> None:
         """Start again from what the store says; after an error, when a page may be half done."""
-        self._positions = {}
+        self._positions, self._unrecorded = {}, {}
+
+    def record(self) -> None:
+        """Write down up to where everything is applied. Raises redis.RedisError."""
+        if self._unrecorded:
+            self._store.advance(self._unrecorded.values())
+            self._unrecorded = {}
+
+    def _next(self, block_ms: int | None) -> dict[int, Page]:
+        """The next pages; positions are recorded when that is due, or when none comes till then."""
+        if self._unrecorded:
+            left_ms = int(1_000 * (self._record_by_s - self._monotonic()))
+            if left_ms > 0:
+                pages = self._read(None if block_ms is None else min(block_ms, left_ms))
+                if pages:
+                    return pages
+            self.record()
+        return self._read(block_ms)
+
+    def _read(self, block_ms: int | None) -> dict[int, Page]:
+        return read_pages(self._client, self._positions, count=self._page_events, block_ms=block_ms)
 
     def _apply(self, pages: Mapping[int, Page]) -> None:
         metrics = self._metrics
@@ -80,8 +106,11 @@ class Worker:
         outcomes = self._store.apply(
             {partition: changes_of(page.entries) for partition, page in pages.items()}
         )
-        self._store.advance(page.last for page in pages.values())
-        self._positions |= {partition: page.last for partition, page in pages.items()}
+        if not self._unrecorded:
+            self._record_by_s = self._monotonic() + RECORD_MS / 1_000
+        reached = {partition: page.last for partition, page in pages.items()}
+        self._positions |= reached
+        self._unrecorded |= reached
         metrics.rows.inc(outcomes.applied)
         metrics.duplicates.inc(outcomes.duplicates)
         metrics.conflicts.inc(outcomes.conflicts)

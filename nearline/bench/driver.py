@@ -8,6 +8,7 @@ late it was, is part of the outcome.
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import sys
 import time
@@ -43,6 +44,8 @@ async def drive(job: Job) -> Outcome:
         for stream, one in zip(job.streams, askers, strict=True):
             for number in range(stream.warm_up):
                 await _once(one, number, _Log(), None)
+        gc.collect()
+        gc.freeze()
         ticking = asyncio.create_task(_tick())
         cpu_s, started_s = time.process_time(), time.perf_counter()
         seen = await asyncio.gather(*map(_run, job.streams, askers))
@@ -91,7 +94,9 @@ async def _open(one: Asker, how: Open, first: int, log: _Log) -> None:
     while (due_s := due_s + rng.expovariate(how.rate_per_s)) < start_s + how.seconds:
         ahead_s = _AHEAD_S if one.prepare else 0.0
         await asyncio.sleep(max(0.0, due_s - ahead_s - time.perf_counter()))
-        running.add(asyncio.create_task(_once(one, number, log, due_s)))
+        task = asyncio.create_task(_once(one, number, log, due_s))
+        running.add(task)  # Kept, they would be looked through by each garbage collection:
+        task.add_done_callback(running.discard)  # after 30,000 that stopped all asking for 80 ms.
         number += 1
     if running:
         _, late = await asyncio.wait(running, timeout=_LEAVE_S)

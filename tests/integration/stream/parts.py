@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ def worker_of(
     metrics: WorkerMetrics | None = None,
     partitions: int = PARTITIONS,
     page_events: int = 500,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> Worker:
     """A worker in this process. Workers of one holder share its leases: that is the bypass."""
     leases = Leases(client, "worker", range(partitions), holder=holder or this_process("worker"))
@@ -70,6 +72,7 @@ def worker_of(
         metrics or WorkerMetrics(CollectorRegistry()),
         SystemClock(),
         page_events,
+        monotonic,
     )
 
 

@@ -17,7 +17,7 @@ from ingestion.worker.lease import Leases, this_process
 from ingestion.worker.metrics import WorkerMetrics
 from ingestion.worker.store import ContendedEntity, OnlineStore
 from nearline import keys
-from nearline.contracts.position import LogPosition, partition_of
+from nearline.contracts.position import LogPosition, partition_of, start_of
 from nearline.feast_layout import CUSTOMER_VIEW, ITEM_VIEW, REVISION
 from nearline.online import Held, customer_fields, parse_customer, parse_item
 from nearline.transforms.customer import finish
@@ -92,6 +92,45 @@ def test_a_log_applied_again_from_the_start_changes_nothing(valkey: redis.Redis)
     assert rows(valkey) == before
     assert total(metrics, "rows") == 0
     assert total(metrics, "duplicates") > 0
+
+
+def test_positions_are_recorded_together_and_when_nothing_more_comes(valkey: redis.Redis) -> None:
+    worker, store = worker_of(valkey, monotonic=lambda: 0.0), OnlineStore(valkey)
+    for number in range(3):
+        (position,) = accepted(append(valkey, [event(f"{number}")]))
+        worker.step(None)
+        assert store.applied(ADA) == start_of(ADA)
+
+    worker.step(None)
+
+    assert store.applied(ADA) == position
+
+
+def test_events_that_never_cease_do_not_put_off_the_record(valkey: redis.Redis) -> None:
+    times = iter(range(10))
+    worker, store = worker_of(valkey, monotonic=lambda: float(next(times))), OnlineStore(valkey)
+    (first,) = accepted(append(valkey, [event("1")]))
+    worker.step(None)
+    append(valkey, [event("2")])
+
+    worker.step(None)
+
+    assert store.applied(ADA) == first
+
+
+def test_what_was_applied_and_not_recorded_is_read_again_and_changes_nothing(
+    valkey: redis.Redis,
+) -> None:
+    positions = accepted(append(valkey, [event("1"), event("2")]))
+    worker_of(valkey, holder=ENDED).step(None)
+    before, metrics = rows(valkey), WorkerMetrics(CollectorRegistry())
+
+    drain(worker_of(valkey, holder=ENDED, metrics=metrics).step)
+
+    assert rows(valkey) == before
+    assert total(metrics, "rows") == 0
+    assert total(metrics, "duplicates") > 0
+    assert OnlineStore(valkey).applied(ADA) == positions[-1]
 
 
 def test_the_position_of_a_customer_is_that_of_the_last_event_that_counted(
