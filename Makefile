@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help env demo reproduce test soak bench growth unit integration lint format proto api kill-test parity clean
+.PHONY: help env demo reproduce test soak bench growth unit integration lint format proto api settings kill-test parity clean
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
@@ -56,6 +56,9 @@ proto: env ## generate nearline/v1 from proto/
 
 api: env ## write what /v1 promises to docs/api/v1.json; refuses what would break it
 	@$(BIN)/python -m tests.unit.api.snapshot $(ARGS)
+
+settings: env ## write docs/settings.md anew from nearline/settings.py
+	@$(BIN)/python -m tests.unit.settings_page
 
 clean: ## remove what runs have left (.nearline) and caches; keeps the environment
 	rm -rf .nearline .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

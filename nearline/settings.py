@@ -17,12 +17,15 @@ _LAST_PORT = 65_535
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where things are and how much they may take. Variable of `x_y`: `NEARLINE_X_Y`."""
+    """Where things are and how much they may take. Variable of `x_y`: `NEARLINE_X_Y`.
+
+    Each field's sentence stands in docs/settings.md too, which `make settings` writes.
+    """
 
     home: Path = field(default_factory=lambda: Path(".nearline").absolute())
     """Folder of everything that Nearline writes: log, history, registry, bundles, truth."""
     host: str = "127.0.0.1"
-    """Address that every server binds; loopback unless you say otherwise."""
+    """Address that every server binds: this machine alone, unless you say otherwise."""
     redis_port: int = 7379
     """Port of the embedded Valkey; unused when `redis_url` is set."""
     redis_url: str = ""
@@ -30,15 +33,19 @@ class Settings:
     partitions: int = 4
     """Partitions of the event log; fixed at the first start."""
     collector_http_port: int = 7300
+    """Events over HTTP; the collector's health and metrics."""
     collector_grpc_port: int = 7301
+    """Events over gRPC."""
     api_http_port: int = 7310
+    """Recommendations and scores over HTTP; their documentation (/docs), health and metrics."""
     api_grpc_port: int = 7311
-    ray_dashboard_port: int = 7320
+    """Recommendations and scores over gRPC."""
     metrics_port: int = 7330
-    """First of two: stream worker, history writer. Collector and gateway have theirs on HTTP."""
+    """Metrics of the stream worker; those of the history writer are on the next port."""
     history_flush_s: float = 10.0
     """Longest time that an event waits for its Parquet file."""
     history_flush_events: int = 20_000
+    """So many waiting events are written even sooner."""
     features_timeout_ms: float = 60.0
     """Longest time that an answer waits for a customer's features."""
     deadline_ms: float = 150.0
@@ -46,7 +53,7 @@ class Settings:
     replicas: int = 2
     """Processes that answer. Each holds the models and every item: about one for each core."""
     policy: str = ""
-    """Folder of scene and rule files (YAML); empty: `policy` in the home folder."""
+    """Folder of scene and rule files (YAML); empty: policy/ in the home folder."""
     challenger_share: float = 0.0
     """Share of customers whom the challenger answers, 0 to 1; who asks for it gets it anyway."""
     traces: str = ""
@@ -56,7 +63,7 @@ class Settings:
     served_sample: float = 0.01
     """Share of answers whose feature vectors are kept, 0 to 1 (`nearline skew`)."""
     served_days: float = 30.0
-    """How long they are kept."""
+    """How long the vectors of `served_sample` are kept."""
     ray_address: str = ""
     """A Ray cluster that trains (auto, host:port or local); empty trains here."""
     log_retention_days: float = 7.0

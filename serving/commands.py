@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from nearline.errors import PermanentError
 from nearline.say import say
+
+if TYPE_CHECKING:
+    from serving.policy.load import PolicyRefused
 
 
 @click.command(
@@ -40,11 +46,15 @@ def serve() -> None:
     from nearline import settings
     from serving import workers
     from serving.policy.folder import KEPT, opened
+    from serving.policy.load import PolicyRefused
     from serving.server import running
 
     workers.stay_lean()
     chosen = settings.load()
-    opened(chosen.policy_folder, chosen.bundles / KEPT)  # Refused here, not in each replica.
+    try:
+        opened(chosen.policy_folder, chosen.bundles / KEPT)
+    except PolicyRefused as refused:  # Here, not in each replica.
+        raise _no_policy(chosen.policy_folder, refused) from refused
     stop = threading.Event()
 
     def break_off(_signal: int, _frame: object) -> None:
@@ -81,6 +91,32 @@ def serve() -> None:
         stop.wait()
 
 
+def _no_policy(folder: Path, refused: PolicyRefused) -> PermanentError:
+    mistakes = "\n".join(
+        f"{folder / problem.file}:{problem.line}: {problem.text}" for problem in refused.problems
+    )
+    return PermanentError(
+        say(
+            "The scene and rule files have mistakes, and no good ones of an earlier run are kept. "
+            f"Mend them, look again with `nearline scenes check`, and start again:\n{mistakes}",
+            "场景与规则文件有错误，且没有此前运行保留下来的可用版本。请修正后用 "
+            f"`nearline scenes check` 再次检查，然后重新启动：\n{mistakes}",
+        )
+    )
+
+
+def _is_response_id(_context: click.Context, _parameter: click.Parameter, given: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{32}", given):
+        raise click.BadParameter(
+            say(
+                f"{given[:64]!r} is no response id: expected the 32 hexadecimal digits that an "
+                "answer carries as `response_id`",
+                f"{given[:64]!r} 不是答案编号：应为答案中 `response_id` 的 32 位十六进制数字",
+            )
+        )
+    return given
+
+
 @click.command(
     name="replay-answer",
     help=say(
@@ -95,7 +131,7 @@ def serve() -> None:
         "示例：\n\n  nearline replay-answer 01a1fb3e35f4c7a2c93d0b6f4e1a8d25",
     ),
 )
-@click.argument("response_id")
+@click.argument("response_id", callback=_is_response_id)
 @click.option(
     "--json",
     "as_json",
@@ -110,11 +146,13 @@ def replay_answer(response_id: str, as_json: bool) -> None:
 
     from nearline import settings
     from nearline.embedded.running import of_what_runs
-    from serving.made import bytes_of
-    from serving.replaying import replay
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(say("reading what was known", "读取当时已知的信息"), total=None)
+        # Importing what computes takes seconds: not before a bar moves.
+        from serving.made import bytes_of
+        from serving.replaying import replay
+
         done = replay(
             of_what_runs(settings.load()),
             response_id,

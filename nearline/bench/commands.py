@@ -107,6 +107,25 @@ def bench(
     markdown: Path | None,
 ) -> None:
     """Start if asked to, measure, tell."""
+    elsewhere = any((collector, api, api_grpc))
+    if any_port and not start:
+        raise click.UsageError(
+            say(
+                "--any-port chooses the ports of a system that --start starts: add --start, or "
+                "leave it out to measure the system that runs.",
+                "--any-port 为 --start 启动的系统选择端口：请加上 --start；"
+                "若要测量正在运行的系统，请去掉它。",
+            )
+        )
+    if start and elsewhere:
+        raise click.UsageError(
+            say(
+                "--start measures the system that it starts, and --collector, --api and "
+                "--api-grpc name another: leave out the one or the others.",
+                "--start 测量由它启动的系统，而 --collector、--api、--api-grpc 指向另一个系统："
+                "请只保留其一。",
+            )
+        )
     if context.invoked_subcommand:
         return
     import sys
@@ -129,7 +148,6 @@ def bench(
     console = Console(stderr=True)
     machine = this_machine()
     began = datetime.now(UTC).isoformat(timespec="seconds")
-    elsewhere = any((collector, api, api_grpc))
     with ExitStack() as running, bars(console) as progress:
         settings = running.enter_context(
             _system(console, settings_module.load(), start=start, any_port=any_port)
@@ -177,6 +195,7 @@ def _system(
 
     from nearline.demo.commands import prepare
     from nearline.demo.stages import shop_stages
+    from nearline.embedded.running import DEMO, demo_home
     from nearline.embedded.shell import run_until_stopped
     from nearline.embedded.stack import Stack, check_ports, with_free_ports
 
@@ -184,7 +203,7 @@ def _system(
         with run_until_stopped():
             yield settings
         return
-    settings = replace(settings, home=settings.home / "demo")
+    settings = replace(settings, home=demo_home(settings.home, DEMO))
     settings = with_free_ports(settings) if any_port else settings
     check_ports(settings)
     with run_until_stopped(), Stack(settings) as stack:

@@ -69,7 +69,8 @@ def demo(
 
     from nearline import settings as settings_module
     from nearline.demo.stages import events_stages, forget_if_stale, shop_stages
-    from nearline.embedded.shell import addresses, run_until_stopped, said_when_stopped
+    from nearline.embedded.running import DEMO, DEMO_OF_EVENTS, demo_home
+    from nearline.embedded.shell import attend, run_until_stopped, said_when_stopped
     from nearline.embedded.stack import (
         Stack,
         check_ports,
@@ -79,7 +80,8 @@ def demo(
 
     console = Console(stderr=True)
     settings = settings_module.load()
-    settings = replace(settings, home=settings.home / ("demo-events" if events else "demo"))
+    home = demo_home(settings.home, DEMO_OF_EVENTS if events else DEMO)
+    settings = replace(settings, home=home)
     settings = with_free_ports(settings) if any_port else settings
     stages = events_stages(events.absolute(), mapping) if events else shop_stages()
     _check_disk(settings.home)
@@ -103,9 +105,7 @@ def demo(
                 stack.live("collector", "worker", "history", "serve")
             failures = play(settings, picture)
             if not once:
-                console.print(addresses(settings))
-                console.print(say("Ctrl-C stops all of it.", "Ctrl-C 停止全部。"))
-                stopped.wait_while(stack.check_running)
+                attend(console, stack, stopped)
             console.print(say("stopping", "正在停止"))
     raise SystemExit(1 if failures and once else 0)
 

@@ -26,7 +26,7 @@ def up(any_port: bool) -> None:
     from rich.console import Console
 
     from nearline import settings as settings_module
-    from nearline.embedded.shell import addresses, run_until_stopped, said_when_stopped
+    from nearline.embedded.shell import attend, run_until_stopped, said_when_stopped
     from nearline.embedded.stack import Stack, check_ports, with_free_ports
 
     settings = settings_module.load()
@@ -38,6 +38,5 @@ def up(any_port: bool) -> None:
         with console.status(say("starting", "启动中")):
             stack.store()
             stack.live("collector", "worker", "history", "serve")
-        console.print(addresses(settings))
-        stopped.wait_while(stack.check_running)
+        attend(console, stack, stopped)
         console.print(stopping)

@@ -17,6 +17,7 @@ import psutil
 
 from nearline.embedded.valkey import dying_with_us
 from nearline.errors import TransientError
+from nearline.say import say
 
 MARKER = "NEARLINE_STACK"
 
@@ -30,6 +31,7 @@ class Child:
         log.parent.mkdir(parents=True, exist_ok=True)
         self.name, self.log = name, log
         with log.open("ab") as output:
+            self._begins = output.tell()  # Whatever stands before is of another run.
             self._process = subprocess.Popen(  # noqa: S603 - our own commands, no shell
                 dying_with_us(command),
                 stdout=output,
@@ -57,17 +59,25 @@ class Child:
     def check_running(self) -> None:
         """Raise TransientError with the end of its log when it has stopped by itself."""
         if self.exit_code is not None:
+            code, end = self.exit_code, tail(self.log, self._begins)
             raise TransientError(
-                f"{self.name} stopped by itself (exit {self.exit_code}), and the other parts with "
-                "it: start all again with the same command, nothing that was accepted is lost. "
-                f"The end of {self.log}:\n{tail(self.log)}"
+                say(
+                    f"{self.name} stopped by itself (exit {code}), and the other parts with it; "
+                    "nothing that was accepted is lost. Mend what it complains of, then start "
+                    f"all again with the same command. The end of {self.log}:\n{end}",
+                    f"{self.name} 已自行停止（退出码 {code}），其他部件随之停止；"
+                    "已受理的数据不会丢失。"
+                    f"请先解决它所报告的问题，再用同一命令重新启动。{self.log} 的末尾：\n{end}",
+                )
             )
 
 
-def tail(log: Path, lines: int = 12) -> str:
-    """The last lines of a log, or a word that there are none."""
+def tail(log: Path, begins: int = 0, lines: int = 40) -> str:
+    """The last lines of a log from some byte on, or a word that there are none."""
     try:
-        text = log.read_text(errors="replace")
+        with log.open("rb") as file:
+            file.seek(begins)
+            text = file.read().decode(errors="replace")
     except OSError:
         return "(no log)"
     return "\n".join(text.splitlines()[-lines:]) or "(empty)"

@@ -1,4 +1,4 @@
-"""Which embedded system runs here: found by the file that a running stack keeps in its home."""
+"""Which embedded system is meant: a demo's folder, or what runs, by the file that it keeps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,18 @@ import psutil
 
 from nearline.settings import Settings
 
-_DEMOS = ("demo", "demo-events")
+DEMO, DEMO_OF_EVENTS = "demo", "demo-events"
+_DEMOS = (DEMO, DEMO_OF_EVENTS)
+
+
+def demo_home(home: Path, name: str) -> Path:
+    """The folder of a demo (`DEMO`, `DEMO_OF_EVENTS`) by the home folder of the settings.
+
+    It lies in that folder; where NEARLINE_HOME names a demo's own, beside it, or is it. A folder
+    of such a name whose history no demo has made is somebody's shop: no demo touches it.
+    """
+    somebodys = (home / "history").exists() and not (home / "stages").exists()
+    return (home.parent if home.name in _DEMOS and not somebodys else home) / name
 
 
 def marker_of(home: Path) -> Path:

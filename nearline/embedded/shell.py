@@ -1,4 +1,4 @@
-"""What `nearline up` and `nearline demo` share at the edge: signals and addresses."""
+"""What `nearline up` and `nearline demo` share at the edge: signals, addresses, the wait."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from contextlib import contextmanager
 from types import FrameType
 
 import click
-from rich.table import Table
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.text import Text
 
+from nearline.embedded.policy import PolicyFiles
+from nearline.embedded.stack import Stack
 from nearline.say import say
 from nearline.settings import Settings
 
@@ -26,8 +30,9 @@ class Waiter:
         self._event = threading.Event()
 
     def wait_while(self, check: Callable[[], None], every_s: float = 1.0) -> None:
-        """Call `check` now and then until Ctrl-C; what it raises ends the wait."""
+        """Call `check` at once and now and then until Ctrl-C; what it raises ends the wait."""
         try:
+            check()
             while not self._event.wait(every_s):
                 check()
         except (KeyboardInterrupt, Stopped):
@@ -60,11 +65,25 @@ def said_when_stopped(text: str) -> Iterator[None]:
         raise
 
 
-def addresses(settings: Settings) -> Table:
-    """Where everything that runs can be reached."""
-    table = Table(title=say("What runs, and where", "正在运行的服务"), title_justify="left")
-    table.add_column(say("part", "部件"))
-    table.add_column(say("address", "地址"))
+def attend(console: Console, stack: Stack, stopped: Waiter) -> None:
+    """Show what runs, then wait; a part that stops ends it, mistakes in policy files are told."""
+    # Wrapped by the terminal alone, so that what does not fit can still be copied whole.
+    console.print(addresses(stack.settings), soft_wrap=True)
+    policy = PolicyFiles(
+        stack.settings.policy_folder,
+        stack.environ,
+        lambda text: click.secho(text, fg="yellow", err=True),
+    )
+
+    def look() -> None:
+        stack.check_running()
+        policy.look()
+
+    stopped.wait_while(look)
+
+
+def addresses(settings: Settings) -> Text:
+    """Where everything that runs can be reached: a line each."""
     host = settings.host
     api = f"http://{host}:{settings.api_http_port}"
     rows = (
@@ -72,15 +91,20 @@ def addresses(settings: Settings) -> Table:
         (say("  its documentation", "  接口文档"), f"{api}/docs"),
         (say("recommendations, gRPC", "推荐 gRPC"), f"{host}:{settings.api_grpc_port}"),
         (
-            say("collector, HTTP (Segment's format)", "采集 HTTP（Segment 格式）"),
+            say("events, HTTP (Segment)", "采集 HTTP（Segment）"),
             f"http://{host}:{settings.collector_http_port}/v1/batch",
         ),
-        (say("collector, gRPC", "采集 gRPC"), f"{host}:{settings.collector_grpc_port}"),
-        (say("event log and features (Redis)", "事件日志与特征（Redis）"), settings.redis_shown),
+        (say("events, gRPC", "采集 gRPC"), f"{host}:{settings.collector_grpc_port}"),
+        (say("log, features (Redis)", "日志与特征（Redis）"), settings.redis_shown),
         (say("history (Parquet)", "历史（Parquet）"), str(settings.history)),
         (say("models (MLflow)", "模型（MLflow）"), settings.mlflow_uri),
-        (say("logs", "日志"), str(settings.logs)),
+        (say("scenes, rules (YAML)", "场景与规则（YAML）"), str(settings.policy_folder)),
+        (say("log files", "日志文件"), str(settings.logs)),
     )
-    for row in rows:
-        table.add_row(*row)
-    return table
+    width = max(cell_len(part) for part, _ in rows)
+    shown = Text(
+        say("What runs, and where; Ctrl-C stops all of it", "正在运行的服务；Ctrl-C 停止全部")
+    )
+    for part, address in rows:
+        shown.append(f"\n{set_cell_size(part, width)}  ", style="dim").append(address)
+    return shown

@@ -181,12 +181,11 @@ def check_ports(settings: Settings) -> None:
 
 def with_free_ports(settings: Settings) -> Settings:
     """The same settings on ports that are free now."""
-    names = (*PORTS, "ray_dashboard_port")
     while True:
-        ports = {name: free_port(settings.host) for name in names}
+        ports = {name: free_port(settings.host) for name in PORTS}
         chosen = replace(settings, **ports)  # type: ignore[arg-type]
         history = chosen.metrics_port + 1
-        distinct = len({*ports.values(), history}) == len(names) + 1
+        distinct = len({*ports.values(), history}) == len(PORTS) + 1
         if distinct and port_is_free(settings.host, history):
             return chosen
 

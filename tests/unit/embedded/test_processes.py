@@ -38,6 +38,18 @@ def test_a_child_that_stops_by_itself_is_reported_with_the_end_of_its_log(tmp_pa
         wait_until({"worker": lambda: False}, [child], limit_s=30)
 
 
+def test_what_an_earlier_run_said_is_not_told_as_the_end_of_this_one(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("of yesterday\n")
+    child = Child("worker", [sys.executable, "-c", "print('today')"], os.environ, log)
+
+    with pytest.raises(TransientError) as told:
+        wait_until({"worker": lambda: False}, [child], limit_s=30)
+
+    assert "today" in str(told.value)
+    assert "yesterday" not in str(told.value)
+
+
 def test_what_never_becomes_ready_is_named_at_the_limit(tmp_path: Path) -> None:
     child = Child("serve", SLEEP, os.environ, tmp_path / "log")
 

@@ -1,4 +1,4 @@
-"""Which system runs here: its home and its ports, unless the environment says otherwise."""
+"""Which system is meant: a demo's folder; what runs here, its home and its ports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from nearline.embedded.running import marker_of, of_what_runs, written
+from nearline.embedded.running import (
+    DEMO,
+    DEMO_OF_EVENTS,
+    demo_home,
+    marker_of,
+    of_what_runs,
+    written,
+)
 from nearline.settings import Settings
 
 PORTS = {"api_http_port": 41_001, "redis_port": 41_002}
@@ -23,6 +30,25 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
 def runs(home: Path) -> None:
     home.mkdir(parents=True, exist_ok=True)
     marker_of(home).write_text(written("abc", PORTS))
+
+
+@pytest.mark.parametrize("name", [DEMO, DEMO_OF_EVENTS])
+@pytest.mark.parametrize("home", ["", DEMO, DEMO_OF_EVENTS])
+@pytest.mark.parametrize("made", [False, True])
+def test_a_demo_has_one_folder_whether_nearline_home_names_it_or_what_holds_it(
+    tmp_path: Path, home: str, name: str, made: bool
+) -> None:
+    if made:
+        for folder in ("history", "stages"):
+            (tmp_path / home / folder).mkdir(parents=True)
+
+    assert demo_home(tmp_path / home, name) == tmp_path / name
+
+
+def test_a_shop_that_is_called_demo_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / DEMO / "history").mkdir(parents=True)
+
+    assert demo_home(tmp_path / DEMO, DEMO) == tmp_path / DEMO / DEMO
 
 
 def test_where_nothing_runs_the_settings_stay_as_they_are(tmp_path: Path) -> None:
