@@ -53,9 +53,11 @@ class _Asked:
 def foretell(
     held: ScoreModels, states: Sequence[CustomerState], as_of_us: int, query: ScoresQuery
 ) -> list[Foretold]:
-    """What the models say of each customer; nothing of a stranger."""
+    """What the models say of each customer; nothing of a stranger, which is told."""
     models = held.of(*query.tasks)
-    missing: list[list[Degradation]] = [[] for _ in states]
+    missing: list[list[Degradation]] = [
+        [] if state.first_seen_us else [Degradation.CUSTOMER_UNKNOWN] for state in states
+    ]
     known = [place for place, state in enumerate(states) if state.first_seen_us]
     lacking = not models or not set(query.tasks) <= {model.task for model in models}
     own = {place: customer_row(states[place], as_of_us) for place in known}

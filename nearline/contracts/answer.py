@@ -49,6 +49,7 @@ class Degradation(StrEnum):
     LIFETIME_UNAVAILABLE = "lifetime_unavailable"  # no such model, or days of purchases unknown
     OUTSIDE_COHORT = "outside_cohort"  # unseen for too long: no score was calibrated on such
     CHALLENGER_UNAVAILABLE = "challenger_unavailable"  # it was asked for; the champion answered
+    CUSTOMER_UNKNOWN = "customer_unknown"  # no event of items that may be used: nothing to score
     EXPOSURES_DELAYED = "exposures_delayed"  # could not be logged yet; kept and retried
     STALE = "stale"  # the event of `min_position` did not arrive within the wait
     ANSWER_FAILED = "answer_failed"  # a fault of Nearline's own: popular items, see its log
@@ -304,8 +305,9 @@ class LifetimeValue:
 class ScoresAnswer:
     """All scores of one customer: churn, repurchase, then demand, likeliest category first.
 
-    A stranger has none. `calibrated_to` is the newest event that the models have learnt and been
-    calibrated with, `calibrated_at` when their bundle was made; RFC 3339, empty without a bundle.
+    A stranger has none, and `degraded` says so (`customer_unknown`). `calibrated_to` is the newest
+    event that the models have learnt and been calibrated with, `calibrated_at` when their bundle
+    was made; RFC 3339, empty without a bundle.
     """
 
     response_id: str

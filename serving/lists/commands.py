@@ -12,7 +12,9 @@ import click
 from nearline.say import say
 
 if TYPE_CHECKING:
+    from nearline.settings import Settings
     from serving.lists.model import Made, Purpose, Wanted
+    from serving.policy.model import Policy
 
 CHANNELS = ("push", "email", "sms", "onsite")  # As in `model.Channel`.
 _SHOWN = 20
@@ -41,6 +43,14 @@ def lists() -> None:
     pass
 
 
+def _as_file(_context: click.Context, _parameter: click.Parameter, out: Path | None) -> Path | None:
+    if out is not None and out.suffix not in (".csv", ".json"):
+        raise click.BadParameter(
+            say(f"{out}: name it .csv or .json", f"{out}：文件名须以 .csv 或 .json 结尾")
+        )
+    return out
+
+
 def _options(least: float) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """What all lists can be told."""
     given = [
@@ -62,7 +72,7 @@ def _options(least: float) -> Callable[[Callable[..., Any]], Callable[..., Any]]
             help=say("A file of customer ids, one a line, who must not be listed: among them "
                      "whoever withdrew all consent, of whom no event is kept.",
                      "不得列入的顾客编号文件，每行一个；应包括撤回全部同意者（其事件不予保存）。")),
-        click.option("--out", type=click.Path(dir_okay=False, path_type=Path),
+        click.option("--out", type=click.Path(dir_okay=False, path_type=Path), callback=_as_file,
             help=say("Write there, .csv or .json, readable by you alone; else the best 20 are "
                      "shown.", "写入该文件（.csv 或 .json，仅本人可读）；否则显示前 20 名。")),
         click.option("--with-items", type=click.IntRange(1, 100),
@@ -135,20 +145,9 @@ def demand(**given: Any) -> None:
 
 def _run(purpose: str, given: dict[str, Any]) -> None:
     from nearline import settings
-    from nearline.clock import SystemClock
     from nearline.embedded.running import of_what_runs
-    from serving.lists.making import champion, make, read_ids
-    from serving.lists.model import Purpose
-    from serving.lists.output import as_csv, as_json, beside, write
     from serving.policy.folder import read_folder
 
-    out: Path | None = given["out"]
-    if out is not None and out.suffix not in (".csv", ".json"):
-        raise click.UsageError(
-            say(
-                f"--out {out}: name it .csv or .json", f"--out {out}：文件名须以 .csv 或 .json 结尾"
-            )
-        )
     chosen = of_what_runs(settings.load())
     policy = read_folder(chosen.policy_folder)
     if given["with_items"] and given["scene"] not in policy.scenes:
@@ -156,22 +155,16 @@ def _run(purpose: str, given: dict[str, Any]) -> None:
         raise click.UsageError(
             say(f"--scene {given['scene']}: known are {known}", f"--scene 可用：{known}")
         )
-    leave_out = read_ids(given["leave_out"]) if given["leave_out"] else frozenset()
     made = _with_bar(
         say("scoring", "评分"),
-        lambda progress: make(
-            chosen,
-            champion(chosen),
-            policy,
-            _wanted(Purpose(purpose), given),
-            leave_out,
-            SystemClock().now_us(),
-            progress,
-        ),
+        lambda progress: _made(purpose, given, chosen, policy, progress),
     )
+    out: Path | None = given["out"]
     if given["with_items"]:
         made = _with_items(made, given, chosen)
     if out is not None:
+        from serving.lists.output import as_csv, as_json, beside, write
+
         as_text = as_csv if out.suffix == ".csv" else as_json
         write(out, as_text(made))
         if made.unanswered:
@@ -181,6 +174,29 @@ def _run(purpose: str, given: dict[str, Any]) -> None:
     _summarize(made, out)
     if made.unanswered:
         raise SystemExit(1)
+
+
+def _made(
+    purpose: str,
+    given: dict[str, Any],
+    chosen: Settings,
+    policy: Policy,
+    progress: Callable[[int, int], object],
+) -> Made:
+    # Importing what computes takes seconds: not before the arguments are good and a bar moves.
+    from nearline.clock import SystemClock
+    from serving.lists.making import champion, make, read_ids
+    from serving.lists.model import Purpose
+
+    return make(
+        chosen,
+        champion(chosen),
+        policy,
+        _wanted(Purpose(purpose), given),
+        read_ids(given["leave_out"]) if given["leave_out"] else frozenset(),
+        SystemClock().now_us(),
+        progress,
+    )
 
 
 def _wanted(purpose: Purpose, given: dict[str, Any]) -> Wanted:
@@ -197,7 +213,7 @@ def _wanted(purpose: Purpose, given: dict[str, Any]) -> Wanted:
     )
 
 
-def _with_items(made: Made, given: dict[str, Any], chosen: Any) -> Made:
+def _with_items(made: Made, given: dict[str, Any], chosen: Settings) -> Made:
     from nearline.client import Client
     from serving.lists.contents import with_items
 

@@ -27,6 +27,7 @@ from nearline.transforms import customer
 from nearline.transforms.customer import CustomerState
 from serving.bundles import Bundle, Part, load
 from serving.features import readable_or_none
+from serving.lists.categories import unmet
 from serving.lists.choosing import Best, Capped, sort_out
 from serving.lists.model import TASKS, Channel, Entry, Left, Made, Wanted
 from serving.lists.reach import Reach, Reachable, reach
@@ -110,11 +111,15 @@ def _made(
     caps: _Caps,
     progress: Progress,
 ) -> Made:
+    met: set[str] = set()
+
     def told(
         people: Sequence[Reachable], reasons: bool
     ) -> tuple[list[tuple[Entry, Reachable]], Counter[Left]]:
         ids = [person.customer_id for person in people]
         states = _states(client, settings.partitions, ids)
+        if wanted.categories:
+            met.update(one.category for state in states for one in state.recent if one.category)
         found = foretell(bundle.scores, states, now_us, _query(wanted, ids, reasons))
         likely = [
             person.customer_id
@@ -154,7 +159,10 @@ def _made(
         as_of_us=now_us,
         min_probability=wanted.min_probability,
         min_value_cents=wanted.min_value_cents,
-        notes=_notes(bundle, listed),
+        notes=(
+            *unmet(wanted.categories, met, bundle.scores.category_shares),
+            *_notes(bundle, listed),
+        ),
     )
 
 

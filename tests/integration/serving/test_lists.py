@@ -210,6 +210,21 @@ def test_one_row_that_cannot_be_read_costs_no_more_than_itself(
     assert after.left[Left.UNKNOWN] == before.left.get(Left.UNKNOWN, 0) + 1
 
 
+def test_a_category_that_nobody_has_met_is_told_with_what_is_near(
+    tmp_path: Path, valkey: redis.Redis, valkey_server: EmbeddedValkey, tiny: Any, bundle: Bundle
+) -> None:
+    shop = Shop(tmp_path, valkey, valkey_server.url, tiny, 6)
+    wanted = replace(EVERYTHING, purpose=Purpose.DEMAND)
+
+    misspelt = shop.list(bundle, replace(wanted, categories=("c1", "c11")))
+    right = shop.list(bundle, replace(wanted, categories=("c1",)))
+
+    assert {entry.category for entry in misspelt.entries} == {"c1"}
+    assert misspelt.entries == right.entries
+    assert "the category 'c11' lately. Did you mean c1" in misspelt.notes[0].en
+    assert not [note for note in right.notes if "category" in note.en]
+
+
 def test_what_the_bundle_cannot_say_is_told_with_what_it_can(bundle: Bundle, tiny: Any) -> None:
     with pytest.raises(making.NoModel, match=r"no churn within 15 days; it knows 14, 45"):
         making.fitting(replace(EVERYTHING, horizon_days=15), bundle)

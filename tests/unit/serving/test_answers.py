@@ -427,7 +427,7 @@ def test_nobody_is_told_about_the_churn_of_a_stranger(shopped: Any) -> None:
     answer = run(shopped.answering.churn("nobody"))
 
     assert answer.scores == ()
-    assert answer.degraded == ()
+    assert answer.degraded == (Degradation.CUSTOMER_UNKNOWN,)
 
 
 def test_no_chance_is_stated_of_a_customer_whom_the_model_was_not_calibrated_on(

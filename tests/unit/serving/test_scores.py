@@ -77,7 +77,8 @@ def test_each_model_speaks_only_of_those_it_was_calibrated_on(shopped: Any) -> N
     assert [score.name for score in cat.scores] == ["churn_45d"]  # the others: seen within 30 days
     assert cat.degraded == (Degradation.OUTSIDE_COHORT,)
     assert cat.value is not None
-    assert (nobody.scores, nobody.value, nobody.degraded) == ((), None, ())
+    assert (nobody.scores, nobody.value) == ((), None)
+    assert nobody.degraded == (Degradation.CUSTOMER_UNKNOWN,)
 
 
 def test_tasks_categories_and_reasons_narrow_what_is_told(shopped: Any) -> None:
@@ -360,4 +361,5 @@ def test_whatever_a_customer_did_every_chance_is_one_and_no_rule_of_cohort_break
         assert ("churn_14d" in said) == lately
         assert ("repurchase_14d" in said) == (lately and state.orders_total > 0)
         assert (Degradation.OUTSIDE_COHORT in one.missing) == (seen and not lately)
+        assert (Degradation.CUSTOMER_UNKNOWN in one.missing) == (not seen)
         assert (one.value is not None) == (state.orders_total > 0)
