@@ -23,6 +23,7 @@ import psutil
 from nearline.clock import SystemClock
 from nearline.embedded.valkey import free_port, port_is_free
 from nearline.errors import PermanentError, TransientError
+from nearline.own_ray import keep_to_loopback
 from nearline.settings import Settings
 from serving.config import ServingConfig
 from serving.ingress import environment
@@ -61,10 +62,7 @@ def running(
         metrics=shared,
     )
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # Nothing leaves this machine unasked.
-    # No other machine joins this Ray. It then knows itself as 127.0.0.1, and its own servers (GCS,
-    # raylet, workers, agents, metrics) listen there: whoever reaches one of them can run code.
-    # Ray's default off Linux; `_node_ip_address` would be resolved to an outside address again.
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    keep_to_loopback()
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
     # What Ray's servers go by; not this process' own metrics, which are no replica's.

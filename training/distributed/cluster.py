@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from nearline.errors import PermanentError, TransientError
+from nearline.own_ray import keep_to_loopback
 
 LOCAL = "local"  # A cluster of this machine's own, started here and stopped after.
 
@@ -48,15 +49,18 @@ def checked(address: str) -> str:
 def connected(address: str, cpus: int | None = None) -> Iterator[int]:
     """Connect, give how many CPUs there are, and disconnect; raises NoCluster.
 
-    `address` is `auto`, `host:port` or `local`: see `checked`. `cpus` is for `local`.
+    `address` is `auto`, `host:port` or `local`: see `checked`. `cpus` is for `local`, which listens
+    on loopback alone.
     """
     checked(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if address == LOCAL:
+        keep_to_loopback()
     import ray
 
     try:
         if address == LOCAL:
-            ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False)
+            ray.init(address=LOCAL, num_cpus=cpus, include_dashboard=False, log_to_driver=False)
         else:
             ray.init(address=address, log_to_driver=False)
     except (ConnectionError, ValueError, RuntimeError) as error:

@@ -48,7 +48,9 @@ def fit(
 
     Ray Train keeps its checkpoints in `ray/` beside `checkpoint`, on storage that the cluster
     shares, and none of other runs; after a lost worker, or a stop, it goes on from the last epoch.
-    `report` gets the figures of all epochs at the end.
+    `report` gets the figures of all epochs at the end. While it runs, torch's own meeting place of
+    the workers (TCPStore) listens on every interface, at a port of chance: torch has no option
+    for that, so a firewall must keep strangers out.
     """
     import ray
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig

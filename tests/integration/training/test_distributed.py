@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -134,6 +135,7 @@ def test_a_cluster_that_is_there_builds_the_rows_for_whoever_has_its_token(
 ) -> None:
     own = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "t" * 64}
     allowed = {**os.environ, **own, "PYTHONPATH": str(Path(__file__).parents[3])}
+    allowed.pop("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", None)  # Of a cluster of this process' own.
 
     def build(address: str, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
         words = [sys.executable, "-c", BUILD, address, str(history), str(tmp_path / "there")]
@@ -153,6 +155,38 @@ def test_a_cluster_that_is_there_builds_the_rows_for_whoever_has_its_token(
     for layout in (CUSTOMER_VIEW, ITEM_VIEW):
         assert rows(tmp_path / "there", layout.view) == rows(tmp_path / "here", layout.view)
     assert "it asks for a token: set RAY_AUTH_MODE=token" in refused.stderr
+
+
+LISTEN = """
+import json
+import psutil
+from training.distributed.cluster import LOCAL, connected
+with connected(LOCAL, cpus=1):
+    import ray
+    ray.get(ray.remote(lambda: 1).remote())
+    here = psutil.Process()
+    family = [here, *here.children(recursive=True)]
+    print(json.dumps([
+        [one.name(), connection.laddr.ip.removeprefix("::ffff:")]
+        for one in family for connection in one.net_connections() if connection.status == "LISTEN"
+    ]))
+"""
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_only_this_machine_can_ask_a_cluster_of_its_own() -> None:
+    """Whoever reaches one of Ray's servers can run code."""
+    done = subprocess.run(
+        [sys.executable, "-c", LISTEN],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    doors = json.loads(done.stdout.splitlines()[-1])
+    assert {"gcs_server", "raylet"} < {name for name, _ in doors}
+    assert {address for _, address in doors} == {"127.0.0.1"}
 
 
 @pytest.mark.parametrize("command", [train, retrain], ids=["train", "retrain"])
