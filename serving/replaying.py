@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +52,13 @@ def replay(
         for one, position in _events(settings, client, whole, exposure.occurred_at_us, progress):
             known.add(one, position)
             events += 1
+        answer = remade(response_id, known, bundle, policy, popular).answer
+        found = compared(exposure, made, answer, events)
+        if not found.equal:
+            _check_whole(settings, client, response_id, made)
+        return found
     finally:
         client.close()
-    answer = remade(response_id, known, bundle, policy, popular).answer
-    return compared(exposure, made, answer, events)
 
 
 def _instant_of(response_id: str) -> int:
@@ -210,8 +213,7 @@ def _check_reach(
     whole: history.Snapshot,
 ) -> None:
     """Raises where neither history nor the log behind it can hold all that the answer knew."""
-    for token in filter(None, (made.customer_position, *made.item_positions)):
-        limit = LogPosition.parse(token)
+    for limit in _limits(made):
         archived = whole.positions.get(limit.partition)
         last, removed = _log(client, limit.partition)
         begins, ends = archived is not None or not removed, max(archived or last, last)
@@ -226,6 +228,48 @@ def _check_reach(
                 f"请从备份恢复 {settings.history}",
             ),
         )
+
+
+def _check_whole(settings: Settings, client: redis.Redis, response_id: str, made: Made) -> None:
+    """Raises where history lacks events of a partition up to where it goes by now.
+
+    Positions have gaps of their own, so no name of a file tells of a lost one. But the log counts
+    what it has ever taken: what it holds no more must lie in history, and so must what it holds
+    up to there. Whether the answer knew what is missing cannot be told.
+    """
+    partitions = {limit.partition for limit in _limits(made)}
+    removed = {partition: _log(client, partition)[1] for partition in partitions}
+    whole = history.snapshot(settings.history)  # Later than that: what was removed is in it.
+    for partition, rows in _archived(settings, whole, partitions).items():
+        upto = whole.positions.get(partition, start_of(partition))
+        pages = scan_partition(client, partition)
+        held = sum(entry.position <= upto for page in pages for entry in page)
+        if (lacks := removed[partition] + held - rows) > 0:
+            raise NotRemakable(
+                response_id,
+                say(
+                    f"history lacks {lacks} of {rows + lacks} events of partition {partition}. "
+                    f"Restore {settings.history} from a backup",
+                    f"历史中缺少分区 {partition} 的 {rows + lacks} 个事件中的 {lacks} 个。"
+                    f"请从备份恢复 {settings.history}",
+                ),
+            )
+
+
+def _archived(
+    settings: Settings, whole: history.Snapshot, partitions: Collection[int]
+) -> dict[int, int]:
+    """How many events of some partitions history holds."""
+    rows = dict.fromkeys(sorted(partitions), 0)
+    for _, table in history.read_days(settings.history, whole, ["log_partition"]):
+        for partition in rows:
+            rows[partition] += pc.sum(pc.equal(table["log_partition"], partition)).as_py() or 0
+    return rows
+
+
+def _limits(made: Made) -> Iterator[LogPosition]:
+    """Up to where the answer had seen partitions of the log."""
+    return map(LogPosition.parse, filter(None, (made.customer_position, *made.item_positions)))
 
 
 def _log(client: redis.Redis, partition: int) -> tuple[LogPosition, int]:

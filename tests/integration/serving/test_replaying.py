@@ -18,9 +18,9 @@ from nearline import keys
 from nearline.clock import SystemClock
 from nearline.contracts.answer import Degradation, Recommendation, RecommendQuery
 from nearline.contracts.event import Event, Line
-from nearline.contracts.position import partition_of
+from nearline.contracts.position import LogPosition, partition_of
 from nearline.embedded.valkey import EmbeddedValkey
-from nearline.history import archived_positions
+from nearline.history import archived_positions, rows_in
 from nearline.log import EventLog
 from nearline.settings import Settings, to_environ
 from nearline.transforms.buckets import DAY_US
@@ -224,6 +224,36 @@ def test_a_stretch_that_log_and_history_lack_is_not_passed_over(
     valkey.delete(keys.log(others[0]))
     with pytest.raises(NotRemakable, match=f"it had seen partition {others[0]} up to"):
         replay(told.settings, known)
+
+
+@pytest.mark.parametrize("trimmed", [False, True])
+def test_a_file_that_history_has_lost_is_told_as_that_and_not_as_another_answer(
+    told: Told, valkey: redis.Redis, trimmed: bool
+) -> None:
+    """History goes as far as before, so only a count can tell."""
+    known, history = told.answers[0], told.settings.history
+    archived(valkey, history, PARTITIONS)
+    if trimmed:
+        for partition in range(PARTITIONS):
+            valkey.xtrim(keys.log(partition), maxlen=5, approximate=False)
+    held = canonical(shipped())
+    policy = keys.kept(POLICY, known.versions.rules)
+    valkey.set(policy, held.replace(b'"category_share":0.3', b'"category_share":0.1'))
+    assert not replay(told.settings, known.response_id).equal  # Other rules, and all events.
+
+    valkey.set(policy, held)
+    owner = partition_of("c1", PARTITIONS)
+    before = LogPosition.parse(known.receipt.log_position)
+    there = list(history.glob(f"day=*/log-{owner}_*.parquet"))
+    lost = [path for path in there if archived_positions([path])[owner] < before]
+    lacks, whole = (sum(map(rows_in, paths)) for paths in (lost, there))
+    for path in lost:
+        path.unlink()
+
+    with pytest.raises(
+        NotRemakable, match=f"history lacks {lacks} of {whole} events of partition {owner}"
+    ):
+        replay(told.settings, known.response_id)
 
 
 def test_what_it_cannot_do_is_said_in_the_readers_language(
