@@ -6,17 +6,22 @@ through `Inputs`, chance by the response id, and what was missing by name.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from nearline.contracts.answer import (
     Chosen,
     Degradation,
+    Explanation,
+    Reason,
     Recommendation,
     RecommendedItem,
     RecommendQuery,
+    RuleEffect,
     Versions,
 )
+from nearline.logs import where
 from nearline.online import CustomerReading
 from nearline.transforms import customer
 from nearline.transforms.candidates import Candidate
@@ -27,6 +32,7 @@ from serving.bundles import Bundle
 from serving.features import PopularItem
 from serving.finding import Asked, Found, Option, find, neighbours
 from serving.items import ItemTable
+from serving.policy import names
 from serving.policy.check import violations
 from serving.policy.choose import Chosen as List
 from serving.policy.choose import choose
@@ -39,6 +45,8 @@ from serving.scoring import Scored, scored
 from serving.stages import UNTIMED, Stages
 
 _NEIGHBOURS = 3
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +84,25 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """The answer, with what others keep of how it was made. `broken` must be empty."""
+    """The answer, with what others keep of how it was made.
+
+    `failed` are the parts that failed meanwhile, so that it was made without them. `broken` must
+    be empty.
+    """
 
     answer: Recommendation
     found: Found
     scored: Scored
+    failed: tuple[Degradation, ...]
     broken: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Why:
+    """What is told of an item beside its place."""
+
+    reasons: tuple[Reason, ...] = ()
+    explanation: Explanation | None = None
 
 
 def compose(
@@ -110,12 +131,12 @@ def compose(
                 late,
                 inputs.without,
             )
-        missing += (*found.failed, *marks.failed)
     else:
         found = _popular(inputs, table)
         places = range(len(found.options))
         marks = Scored(tuple(places), tuple(1.0 / (place + 1) for place in places))
         missing.append(Degradation.BUNDLE_UNAVAILABLE)
+    failed = [*found.failed, *marks.failed]
     ranked = [found.options[place] for place in marks.order]
     rules = inputs.policy.scene_rules[query.scene]
     with stages("rules"):
@@ -124,7 +145,11 @@ def compose(
     shown = [ranked[place] for place in chosen.places]
     at = [marks.order[place] for place in chosen.places]
     with stages("reasons"):
-        items = _items(inputs, shown, at, chosen, marks)
+        whys = _whys_or_none(inputs, shown, at, chosen, marks)
+    if whys is None:
+        failed.append(Degradation.EXPLANATIONS_UNAVAILABLE)
+    items = _items(shown, at, chosen, marks, whys or [_Why()] * len(shown))
+    missing += failed
     if not items and not situation.capped:
         missing.append(Degradation.NOTHING_TO_RECOMMEND)
     if query.bundle is Chosen.CHALLENGER and inputs.role is not Chosen.CHALLENGER:
@@ -133,7 +158,7 @@ def compose(
         response_id=inputs.response_id,
         scene=query.scene,
         items=items,
-        rules=chosen.effects,
+        rules=(*chosen.effects, *_cut(inputs)),
         versions=Versions(
             bundle=inputs.bundle.version if inputs.bundle else "", rules=inputs.policy.version
         ),
@@ -141,7 +166,7 @@ def compose(
         degraded=tuple(dict.fromkeys(missing)),
     )
     broken = violations(shown, situation, rules.settings, chosen.relaxed)
-    return Composed(answer, found, marks, broken)
+    return Composed(answer, found, marks, tuple(failed), broken)
 
 
 def _situation(inputs: Inputs) -> Situation:
@@ -201,10 +226,32 @@ def _vectors_of(
     return lambda places: stock.units([ranked[one].candidate.item_index for one in places])
 
 
-def _items(
+def _cut(inputs: Inputs) -> tuple[RuleEffect, ...]:
+    """That more was asked for than the scene shows, where it was."""
+    asked, most = inputs.query.k or 0, inputs.scene.length.most
+    if asked <= most:
+        return ()
+    note = f"{asked} items were asked for; the scene {inputs.query.scene} shows at most {most}"
+    return (RuleEffect(names.LENGTH, asked - most, note),)
+
+
+def _whys_or_none(
     inputs: Inputs, shown: Sequence[Option], at: Sequence[int], chosen: List, marks: Scored
-) -> tuple[RecommendedItem, ...]:
-    """The places of the list; `at` says where each stands among the options."""
+) -> list[_Why] | None:
+    """Why each item stands there; None where that cannot be said: the list is good without."""
+    if Degradation.EXPLANATIONS_UNAVAILABLE in inputs.without:
+        return None
+    try:
+        return _whys(inputs, shown, at, chosen, marks)
+    except Exception as error:  # noqa: BLE001 - whatever a model's runtime raises
+        logger.error("the reasons of an answer failed: %s", where(error))
+        return None
+
+
+def _whys(
+    inputs: Inputs, shown: Sequence[Option], at: Sequence[int], chosen: List, marks: Scored
+) -> list[_Why]:
+    """`at` says where each item stands among the options."""
     state = inputs.reading.state
     near = (
         neighbours(inputs.stock, state, shown, _NEIGHBOURS) if inputs.stock else [[]] * len(shown)
@@ -216,21 +263,37 @@ def _items(
         if inputs.query.explain
         else [None] * len(shown)
     )
+    return [
+        _Why(reasons_for(option, close, viewed, interests, moves), explanation)
+        for option, close, moves, explanation in zip(
+            shown, near, chosen.moves, explained, strict=True
+        )
+    ]
+
+
+def _items(
+    shown: Sequence[Option],
+    at: Sequence[int],
+    chosen: List,
+    marks: Scored,
+    whys: Sequence[_Why],
+) -> tuple[RecommendedItem, ...]:
+    """The places of the list; `at` says where each stands among the options."""
     return tuple(
         RecommendedItem(
             item_id=option.item_id,
             rank=rank,
             score=marks.scores[place],
             sources=tuple(option.candidate.ranks),
-            reasons=reasons_for(option, close, viewed, interests, moves),
+            reasons=why.reasons,
             category=option.category,
             price_cents=option.price_cents,
             moves=moves,
             propensity=propensity,
-            explanation=explanation,
+            explanation=why.explanation,
         )
-        for rank, (option, place, close, moves, propensity, explanation) in enumerate(
-            zip(shown, at, near, chosen.moves, chosen.propensities, explained, strict=True), start=1
+        for rank, (option, place, moves, propensity, why) in enumerate(
+            zip(shown, at, chosen.moves, chosen.propensities, whys, strict=True), start=1
         )
     )
 

@@ -25,11 +25,16 @@ def explain(
     rows_CF: FloatCF | None,
     at: Sequence[int],
 ) -> list[Explanation]:
-    """One explanation per option shown; `at` says which row of the ranker's is whose."""
+    """One explanation per option shown; `at` says which row of the ranker's is whose.
+
+    Raises whatever a ranker does, and ValueError for contributions that JSON has no numbers for.
+    """
     pulls: Sequence[tuple[FeatureReason, ...]] = [()] * len(shown)
     if bundle is not None and bundle.ranker is not None and rows_CF is not None and shown:
         rows = rows_CF[list(at)]
         found = bundle.ranker.contributions(rows)
+        if found is not None and not np.isfinite(found).all():
+            raise ValueError("a ranker's contributions are no finite numbers")
         if found is not None:
             pulls = [_strongest(row, pull) for row, pull in zip(rows, found, strict=True)]
     return [

@@ -15,7 +15,6 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 import redis.asyncio
-from google.protobuf.message import DecodeError
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -47,15 +46,14 @@ class Features(Protocol):
     version cannot read.
     """
 
+    partitions: int  # Of the log; all events of a customer lie in one (`partition_of`).
+
     async def customer(self, customer_id: str) -> CustomerReading: ...
 
     async def customers(self, customer_ids: Sequence[str]) -> Sequence[CustomerReading | None]:
         """Several at once, in order; None where a row cannot be read by this version."""
 
     async def position(self, customer_id: str) -> LogPosition | None: ...
-
-    def partition(self, customer_id: str) -> int:
-        """Where all events of a customer lie on the log, of strangers too; reads nothing."""
 
     async def popular(self) -> tuple[PopularItem, ...]: ...
 
@@ -77,25 +75,26 @@ class RedisFeatures:
         rest_s: float = REST_S,
     ) -> None:
         self._client = client
-        self._partitions = partitions
+        self.partitions = partitions
         self._timeout_s = timeout_ms / 1_000
         self._rest_s = rest_s
         self._silences, self._rests_until_s = 0, 0.0
 
     async def customer(self, customer_id: str) -> CustomerReading:
         """One customer in one HMGET; a stranger reads as an empty state."""
-        partition = self.partition(customer_id)
+        partition = partition_of(customer_id, self.partitions)
         key, fields = CUSTOMER_VIEW.key(customer_id), customer_fields(partition)
         reply = await self._within(lambda: self._client.hmget(key, fields))  # type: ignore[arg-type,return-value]
         return _readable(lambda: parse_customer(partition, reply))
 
     async def customers(self, customer_ids: Sequence[str]) -> Sequence[CustomerReading | None]:
         """Several customers in one pipeline of HMGETs; strangers read as empty states."""
-        partitions = [self.partition(one) for one in customer_ids]
+        partitions = [partition_of(one, self.partitions) for one in customer_ids]
         asked = self._client.pipeline(transaction=False)
         for customer_id, partition in zip(customer_ids, partitions, strict=True):
             asked.hmget(CUSTOMER_VIEW.key(customer_id), customer_fields(partition))  # type: ignore[arg-type]
-        replies = await self._within(asked.execute)
+        # A key that holds something else answers with an error, which must not be everybody's.
+        replies = await self._within(lambda: asked.execute(raise_on_error=False))
         return [
             readable_or_none(partial(parse_customer, partition, reply))
             for partition, reply in zip(partitions, replies, strict=True)
@@ -103,13 +102,10 @@ class RedisFeatures:
 
     async def position(self, customer_id: str) -> LogPosition | None:
         """The newest event of a customer that the store has folded in."""
-        partition = self.partition(customer_id)
+        partition = partition_of(customer_id, self.partitions)
         key, field = CUSTOMER_VIEW.key(customer_id), sequence_field(partition)
         held = await self._within(lambda: self._client.hget(key, field))  # type: ignore[arg-type,return-value]
-        return LogPosition.of(partition, held) if held else None
-
-    def partition(self, customer_id: str) -> int:
-        return partition_of(customer_id, self._partitions)
+        return _readable(lambda: LogPosition.of(partition, held)) if held else None
 
     async def popular(self) -> tuple[PopularItem, ...]:
         """The popular items that the last backfill wrote, best first; empty where none did."""
@@ -137,10 +133,10 @@ class RedisFeatures:
 
 
 def _readable(parse: Callable[[], T]) -> T:
-    """What a reply means. A row of another version must not stop an answer: its fallback does."""
+    """What a reply means. A row that nobody expected must not stop an answer: its fallback does."""
     try:
         return parse()
-    except (ValueError, KeyError, DecodeError) as error:
+    except Exception as error:  # noqa: BLE001 - whatever a broken row, or one of another version, raises
         # The error may quote the row, which is personal: only its kind goes on.
         kind = type(error).__name__
         raise StoreUnavailable("Redis", "its address", f"an unreadable row: {kind}") from None

@@ -57,7 +57,8 @@ Count = Annotated[
     Field(
         ge=1,
         le=MAX_ITEMS,
-        description="How many items; left out, as many as the scene shows.",
+        description="How many items; left out, as many as the scene shows. Of more than the scene "
+        "shows at most (`length` in its file) that many come, and `rules` says so (`length`).",
         examples=[10],
     ),
 ]

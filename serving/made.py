@@ -56,7 +56,7 @@ def made_of(inputs: Inputs, composed: Composed, popular: str = "") -> Made:
         exact=inputs.table is None or bool(items),  # The table itself may have moved on.
         popular=popular,
         missing=inputs.missing,
-        without=(*composed.found.failed, *composed.scored.failed),
+        without=composed.failed,
         capped=inputs.capped,
     )
 

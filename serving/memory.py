@@ -29,7 +29,7 @@ class MemoryFeatures:
         """Do to the store what the stream worker does."""
         for event in events:
             self._sequence += 1
-            partition = self.partition(event.customer_id)
+            partition = partition_of(event.customer_id, self.partitions)
             held = self._customers.get(event.customer_id, _STRANGER)
             self._customers[event.customer_id] = CustomerReading(
                 held.state + customer.state_of(event),
@@ -48,9 +48,6 @@ class MemoryFeatures:
 
     async def position(self, customer_id: str) -> LogPosition | None:
         return (await self.customer(customer_id)).position
-
-    def partition(self, customer_id: str) -> int:
-        return partition_of(customer_id, self.partitions)
 
     async def popular(self) -> tuple[PopularItem, ...]:
         await self.ping()

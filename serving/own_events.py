@@ -29,9 +29,9 @@ class OwnEvents:
         """Whether the customer's row holds the event of `min_position`, now or within the wait.
 
         Waits as long as the question allows, and 80 % of its deadline, if it states one; not at all
-        where enough others wait already. Raises InvalidRequest for another customer's event.
+        where enough others wait already. Raises InvalidRequest: see `own_position`.
         """
-        wanted = own_position(query, self._features.partition(query.customer_id))
+        wanted = own_position(query, self._features.partitions)
         limit_ms = float(query.max_wait_ms)
         if deadline_ms is not None:
             limit_ms = min(limit_ms, _SHARE * deadline_ms)

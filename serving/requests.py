@@ -19,7 +19,7 @@ from nearline.contracts.answer import (
     ScoresQuery,
 )
 from nearline.contracts.bundle import Task
-from nearline.contracts.position import LogPosition
+from nearline.contracts.position import LogPosition, partition_of
 from nearline.errors import PermanentError
 from serving.policy.model import Policy
 
@@ -150,14 +150,20 @@ def fitting(query: RecommendQuery, policy: Policy) -> RecommendQuery:
     return query
 
 
-def own_position(query: RecommendQuery, partition: int) -> LogPosition:
+def own_position(query: RecommendQuery, partitions: int) -> LogPosition:
     """The position to wait for; raises InvalidRequest where it is no event of this customer.
 
-    `partition` is where all of the customer's events lie. A token of another customer in the same
-    partition cannot be told from one's own.
+    All of the customer's events lie in one of the log's `partitions`. A token of another customer
+    in the same partition cannot be told from one's own.
     """
     wanted = LogPosition.parse(query.min_position)
-    if wanted.partition != partition:
+    if wanted.partition >= partitions:
+        raise InvalidRequest(
+            "min_position",
+            f"names partition {wanted.partition}, and this log has {partitions}, counted from 0: "
+            "send the token as accepting the event returned it",
+        )
+    if wanted.partition != partition_of(query.customer_id, partitions):
         raise InvalidRequest(
             "min_position", "is the token of another customer's event: send this one's"
         )

@@ -85,7 +85,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         (
             Panel(
                 "Degraded answers a second 每秒降级应答",
-                "By what was missing; the names stand in docs/clients.md. 按缺少的部分。",
+                "By what was missing; the names stand in docs/degraded.md. 按缺少的部分。",
                 (
                     Query(
                         rate("nearline_degraded_total", "answer, missing"), "{{answer}} {{missing}}"

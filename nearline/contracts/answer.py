@@ -42,14 +42,15 @@ class Degradation(StrEnum):
     ENCODER_UNAVAILABLE = "encoder_unavailable"  # candidates without the sequence model
     INDEX_UNAVAILABLE = "index_unavailable"  # nor items that lie near it, or near given ones
     RANKER_UNAVAILABLE = "ranker_unavailable"  # order of retrieval
+    EXPLANATIONS_UNAVAILABLE = "explanations_unavailable"  # neither reasons nor explanations
     BUNDLE_UNAVAILABLE = "bundle_unavailable"  # popular items of the last backfill
     NOTHING_TO_RECOMMEND = "nothing_to_recommend"  # and not even those
     CHURN_UNAVAILABLE = "churn_unavailable"
     SCORES_UNAVAILABLE = "scores_unavailable"  # the bundle brings no model of what was asked for
     LIFETIME_UNAVAILABLE = "lifetime_unavailable"  # no such model, or days of purchases unknown
     OUTSIDE_COHORT = "outside_cohort"  # unseen for too long: no score was calibrated on such
-    CHALLENGER_UNAVAILABLE = "challenger_unavailable"  # it was asked for; the champion answered
     CUSTOMER_UNKNOWN = "customer_unknown"  # no event of items that may be used: nothing to score
+    CHALLENGER_UNAVAILABLE = "challenger_unavailable"  # it was asked for; the champion answered
     EXPOSURES_DELAYED = "exposures_delayed"  # could not be logged yet; kept and retried
     STALE = "stale"  # the event of `min_position` did not arrive within the wait
     ANSWER_FAILED = "answer_failed"  # a fault of Nearline's own: popular items, see its log
@@ -80,7 +81,8 @@ class Chosen(StrEnum):
 class RecommendQuery:
     """One question.
 
-    `k` None asks for as many as the scene shows. `item_ids` are what the question is about: the
+    `k` None asks for as many as the scene shows; more than its most are cut, and the answer's
+    rules say so (`length`). `item_ids` are what the question is about: the
     product page's item, the cart's, the order's. `channel` is by what way the list reaches the
     customer, for caps that count by it. `age_years` lets items with an age limit through.
     With `personalized` off nothing of the customer is read. `min_position` is the log token of
@@ -184,7 +186,8 @@ class RecommendedItem:
 class RuleEffect:
     """A rule that changed the list, how many candidates it touched, and the first of them.
 
-    `note` is empty where the rule held; else it says why it could not hold, and for how much.
+    `note` is empty where the rule held; else it says why it could not hold, and for how much, or
+    why the list is shorter than what was asked for.
     """
 
     rule: str  # see docs/scenes.md

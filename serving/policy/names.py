@@ -22,3 +22,5 @@ WITHHOLDING = (
 PIN = "pin"
 CATEGORY_SHARE, SEEN_SHARE = "category_share", "seen_share"
 BOOST, DIVERSITY, EXPLORATION = "boost", "diversity", "exploration"
+# Shortens what was asked for, before all of them.
+LENGTH = "length"

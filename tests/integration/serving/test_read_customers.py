@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import redis
 
+from nearline.contracts.position import partition_of
 from nearline.errors import StoreUnavailable
-from nearline.feast_layout import CUSTOMER_VIEW
+from nearline.feast_layout import CUSTOMER_VIEW, sequence_field
 from nearline.online import COMMIT_SCRIPT, commit_args, customer_columns
 from serving.features import RedisFeatures, connect
 from serving.memory import MemoryFeatures
@@ -51,8 +52,17 @@ def test_a_pipeline_reads_what_single_reads_do(
         valkey.hset(CUSTOMER_VIEW.key("bob"), CUSTOMER_VIEW.fields["views_total"], b"\xff")
         ann, bob, chen = await store.customers(["ann", "bob", "陈"])
         assert (ann, bob, chen) == (together[1], None, together[3])
-        with pytest.raises(StoreUnavailable):
-            await store.customer("bob")
+        valkey.set(CUSTOMER_VIEW.key("a stranger"), "something else")
+        assert await store.customers(["ann", "a stranger"]) == [together[1], None]
+        valkey.hset(CUSTOMER_VIEW.key("ann"), sequence_field(partition_of("ann", PARTITIONS)), "x")
+        for reading in (
+            store.customer("bob"),
+            store.customer("a stranger"),
+            store.customer("ann"),
+            store.position("ann"),
+        ):
+            with pytest.raises(StoreUnavailable):
+                await reading
         await client.aclose()
 
     asyncio.run(story())

@@ -13,7 +13,7 @@ import pytest
 from nearline import history
 from nearline.contracts.answer import Chosen, Degradation, Recommendation, RecommendQuery
 from nearline.contracts.event import Event, decode_event, encode_event
-from nearline.contracts.position import LogPosition
+from nearline.contracts.position import LogPosition, partition_of
 from nearline.errors import StoreUnavailable
 from nearline.online import CustomerReading
 from nearline.transforms import customer
@@ -221,7 +221,7 @@ def test_a_challengers_answer_is_made_again_by_the_challengers_bundle(
 
 
 def test_what_could_not_be_waited_for_or_logged_is_said_again(shop: Shop) -> None:
-    partition = shop.world.features.partition("ann")
+    partition = partition_of("ann", shop.world.features.partitions)
     shop.world.exposures.failing = True
 
     ((answer, exposure),) = told(

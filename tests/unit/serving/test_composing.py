@@ -311,7 +311,7 @@ def test_a_stranger_whose_event_does_not_come_is_told_too(shopped: Any) -> None:
 
 @pytest.mark.parametrize("who", ["ann", "nobody"])
 @pytest.mark.parametrize("down", [False, True])
-@pytest.mark.parametrize("partition", [1, 2, 3, 400])
+@pytest.mark.parametrize("partition", [1, 2, 3])
 def test_another_customers_token_is_told_as_a_mistake_of_strangers_too_and_without_a_read(
     shopped: Any, monkeypatch: pytest.MonkeyPatch, who: str, partition: int, down: bool
 ) -> None:
@@ -321,10 +321,22 @@ def test_another_customers_token_is_told_as_a_mistake_of_strangers_too_and_witho
     shopped.features.down = down
     monkeypatch.setattr(shopped.features, "customer", never)
     monkeypatch.setattr(shopped.features, "position", never)
-    foreign = str(LogPosition(partition_of(who, 4) + partition, 1, 0))
+    foreign = str(LogPosition((partition_of(who, 4) + partition) % 4, 1, 0))
 
     with pytest.raises(InvalidRequest, match="min_position: is the token of another customer"):
         ask(shopped, question("home", who, min_position=foreign))
+
+
+@pytest.mark.parametrize("partition", [4, 400])
+def test_a_token_of_a_partition_that_is_not_there_is_told_as_that(
+    shopped: Any, partition: int
+) -> None:
+    nowhere = question("home", min_position=f"{partition}-1-0")
+
+    with pytest.raises(
+        InvalidRequest, match=f"names partition {partition}, and this log has 4, counted from 0"
+    ):
+        ask(shopped, nowhere)
 
 
 def test_while_the_store_is_down_nobody_waits_for_it(shopped: Any) -> None:
@@ -383,6 +395,23 @@ def test_an_explanation_names_the_sources_and_the_nearest_past_events(shopped: A
         found = [one.similarity for one in item.explanation.nearest]
         assert found == sorted(found, reverse=True)
     assert all(item.explanation is None for item in ask(shopped, question("home")).items)
+
+
+# More than the scene shows.
+
+
+def test_a_list_shorter_than_what_was_asked_for_says_that_the_scene_shows_no_more(
+    shopped: Any,
+) -> None:
+    shopped.policy.append(shipped())
+
+    whole, cut = (ask(shopped, question("push", k=k)) for k in (10, 14))
+
+    assert len(whole.items) == len(cut.items) == 10
+    assert [effect.rule for effect in cut.rules] == [*(one.rule for one in whole.rules), "length"]
+    said = cut.rules[-1]
+    assert (said.affected, said.item_ids) == (4, ())
+    assert said.note == "14 items were asked for; the scene push shows at most 10"
 
 
 # What must never happen, should it happen.

@@ -14,7 +14,7 @@ import pytest
 
 from nearline.contracts.answer import Degradation, Recommendation, RecommendQuery
 from nearline.contracts.event import ITEM_LISTED, Event, StatedFacts
-from nearline.contracts.position import LogPosition
+from nearline.contracts.position import LogPosition, partition_of
 from serving.features import PopularItem
 from serving.keeping import POPULAR, popular_of
 from serving.made import Made, bytes_of, digest_of, made_in
@@ -45,7 +45,7 @@ class Shop:
 
     def happens(self, *events: Event) -> None:
         for event in events:
-            partition = self.world.features.partition(event.customer_id)
+            partition = partition_of(event.customer_id, self.world.features.partitions)
             self.log.append((event, LogPosition(partition, len(self.log) + 1, 0)))
             self.world.features.fold([event])
 
@@ -137,6 +137,7 @@ def test_an_answer_of_every_scene_is_made_again_whatever_happened_since(
             question(scene, "a stranger", k=3),
             question(scene, personalized=False, exclude_item_ids=("i1", "i2")),
             question(scene, "other-7", age_years=30, channel="fax"),
+            question(scene, k=100),
         ],
     )
 
@@ -152,7 +153,7 @@ def test_what_is_kept_decides_what_is_made(shop: Shop) -> None:
     late = [str(LogPosition(partition, 2**41, 0)) for partition in range(partitions)]
 
     for wrong in (
-        msgspec.structs.replace(made, customer_position=late[shop.world.features.partition("ann")]),
+        msgspec.structs.replace(made, customer_position=late[partition_of("ann", partitions)]),
         msgspec.structs.replace(made, item_positions=tuple(late)),
         msgspec.structs.replace(made, policy=shop.world.policy[0].version),
         msgspec.structs.replace(made, query=replace(made.query, k=4)),
@@ -215,6 +216,29 @@ def test_what_failed_then_is_left_out_again_though_it_works_now(
     assert answer.degraded == missing
     assert answer.items
     assert bytes_of(shop.again(answer, made, at_us)) == bytes_of(answer)
+
+
+def test_what_could_not_be_explained_then_is_not_explained_again_though_it_could_be_now(
+    shop: Shop,
+) -> None:
+    held = shop.world.shelf._held
+    whole = shop.world.shelf.current
+    held["1"] = replace(whole, ranker=Mute(whole.ranker))
+    ((answer, made, at_us),) = shop.given(question("home", explain=True))
+    held["1"] = whole
+
+    assert answer.degraded == (Degradation.EXPLANATIONS_UNAVAILABLE,)
+    assert bytes_of(shop.again(answer, made, at_us)) == bytes_of(answer)
+
+
+class Mute:
+    """A ranker that scores as another does, and cannot say why."""
+
+    def __init__(self, ranker: Any) -> None:
+        self.scores = ranker.scores
+
+    def contributions(self, rows: Any) -> Any:
+        raise RuntimeError("no such tree")
 
 
 def test_a_list_that_came_late_is_made_again_without_the_ranker(shop: Shop) -> None:
