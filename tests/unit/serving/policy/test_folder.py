@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from nearline.errors import PermanentError
 from serving.commands import serve
 from serving.policy.folder import KEPT, Folder, opened
 from serving.policy.lines import MAX_BYTES
@@ -134,7 +135,10 @@ def test_serving_does_not_start_on_broken_files_that_nothing_stands_in_for(
 
     done = CliRunner().invoke(serve)
 
-    assert isinstance(done.exception, PolicyRefused)
+    assert isinstance(done.exception, PermanentError)
+    assert f"{tmp_path / 'policy' / 'rules.yaml'}:1: rules.yaml has no 'rulez'" in str(
+        done.exception
+    )
 
 
 def test_what_is_no_policy_file_is_passed_over(tmp_path: Path) -> None:
