@@ -122,8 +122,7 @@ def get(customer_id: str | None, item_id: str | None) -> None:
     try:
         row = online(store, profile.service, [entity_id], SystemClock().now_us()).iloc[0]
     except redis.RedisError as error:
-        address = f"{home.host}:{home.redis_port}" if not home.redis_url else "NEARLINE_REDIS_URL"
-        raise StoreUnavailable("Redis", address, type(error).__name__) from error
+        raise StoreUnavailable("Redis", home.redis_shown, type(error).__name__) from error
     table = Table(title=f"{profile.service}")
     for heading in (say("feature", "特征"), say("value", "值"), say("unit", "单位")):
         table.add_column(heading)

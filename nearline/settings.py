@@ -12,6 +12,7 @@ from pathlib import Path
 
 from nearline.errors import PermanentError
 
+LOOPBACK = "127.0.0.1"
 _LAST_PORT = 65_535
 
 
@@ -24,7 +25,7 @@ class Settings:
 
     home: Path = field(default_factory=lambda: Path(".nearline").absolute())
     """Folder of everything that Nearline writes: log, history, registry, bundles, truth."""
-    host: str = "127.0.0.1"
+    host: str = LOOPBACK
     """Address that every server binds: this machine alone, unless you say otherwise."""
     redis_port: int = 7379
     """Port of the embedded Valkey; unused when `redis_url` is set."""
@@ -71,7 +72,7 @@ class Settings:
 
     @property
     def redis_address(self) -> str:
-        return self.redis_url or f"redis://{self.host}:{self.redis_port}/0"
+        return self.redis_url or f"redis://{LOOPBACK}:{self.redis_port}/0"
 
     @property
     def redis_shown(self) -> str:

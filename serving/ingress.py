@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from nearline.settings import LOOPBACK
 from serving.problems import problem
 
 _NOBODY = json.dumps(problem(503, "unavailable", "Nobody answers right now; ask again soon."))
@@ -18,6 +19,9 @@ _HTTP_DOOR = "\nfrontend http_frontend\n"
 # eight callers ask costs some of them their answer (measured: 8 in 6 kills, with it 0).
 _WHOLE_QUESTIONS = "    option http-buffer-request\n"
 _RAYS_PAGE = "errorfile {status} {{{{ config.error_file_path }}}}"
+# The two doors, over HTTP and gRPC; Ray would have them on the address of its replicas.
+_DOORS = ("bind {{ config.frontend_host }}:", "bind {{ config.grpc_frontend_host }}:")
+_ITS_OWN_PAGES = ("bind :{{", "bind *:{{")
 HOST_VARIABLE = "NEARLINE_HOST"
 
 
@@ -79,12 +83,12 @@ def environment(
 
 
 def mended(template: str, host: str) -> str:
-    """HAProxy's configuration with its own pages on one address, and better words of its own.
+    """HAProxy's configuration with its doors on `host`, and better words of its own.
 
     While it knows no route yet, or no replica that is well, it says that asking again helps: not
     that a path is unknown, nor 500, which Ray would make of each.
     """
-    before, fallback, after = on_one_host(template, host).partition("\nbackend default_backend\n")
+    before, fallback, after = with_doors_on(template, host).partition("\nbackend default_backend\n")
     _, item, rest = after.partition("{%-")
     said = f"content-type application/problem+json string '{_NOBODY}' hdr Retry-After 1"
     answer = f"    http-request return status 503 {said}\n"
@@ -96,8 +100,10 @@ def mended(template: str, host: str) -> str:
     return before + fallback + answer + item + rest
 
 
-def on_one_host(template: str, host: str) -> str:
-    """Every `bind` that names no host names this one."""
-    for anywhere in ("bind :{{", "bind *:{{"):
-        template = template.replace(anywhere, f"bind {host}:{{{{")
+def with_doors_on(template: str, host: str) -> str:
+    """The doors bind `host`; HAProxy's own pages, which nobody calls by number, loopback."""
+    for door in _DOORS:
+        template = template.replace(door, f"bind {host}:")
+    for page in _ITS_OWN_PAGES:
+        template = template.replace(page, f"bind {LOOPBACK}:{{{{")
     return template

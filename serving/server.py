@@ -24,7 +24,7 @@ from nearline.clock import SystemClock
 from nearline.embedded.valkey import free_port, port_is_free
 from nearline.errors import PermanentError, TransientError
 from nearline.own_ray import keep_to_loopback
-from nearline.settings import Settings
+from nearline.settings import LOOPBACK, Settings
 from serving.config import ServingConfig
 from serving.ingress import environment
 
@@ -58,7 +58,7 @@ def running(
         settings.host,
         session,
         free_port=free_port,
-        replica_ports=_replica_ports(settings.host),
+        replica_ports=_replica_ports(),
         metrics=shared,
     )
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # Nothing leaves this machine unasked.
@@ -106,7 +106,7 @@ def running(
         logging.getLogger("ray.serve").setLevel(logging.ERROR)  # Its import makes it talkative.
         serve.start(
             proxy_location="HeadOnly",
-            http_options=HTTPOptions(host=settings.host, port=settings.api_http_port),
+            http_options=HTTPOptions(host=LOOPBACK, port=settings.api_http_port),
             grpc_options=gRPCOptions(
                 port=settings.api_grpc_port,
                 grpc_servicer_functions=["serving.grpc_api.add_to_server"],
@@ -145,18 +145,18 @@ def _check_ports(settings: Settings) -> None:
             )
 
 
-def _replica_ports(host: str) -> range:
+def _replica_ports() -> range:
     """Ports for the replicas that nobody uses, below those that the kernel gives away."""
     size = 2 * _REPLICA_PORTS
     starts = list(range(_FIRST_PORT, _LAST_PORT - size, size))
     secrets.SystemRandom().shuffle(starts)  # Two services may start at the same moment.
     for first in starts:
         ports = range(first, first + size)
-        if all(port_is_free(host, port) for port in ports):
+        if all(port_is_free(LOOPBACK, port) for port in ports):
             return ports
     raise PermanentError(
-        f"no {size} ports in a row are free on {host} between {_FIRST_PORT} and {_LAST_PORT}, and "
-        "serving needs them for its replicas. Stop services that nobody needs."
+        f"no {size} ports in a row are free on {LOOPBACK} between {_FIRST_PORT} and {_LAST_PORT}, "
+        "and serving needs them for its replicas. Stop services that nobody needs."
     )
 
 

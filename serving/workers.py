@@ -1,7 +1,8 @@
 """What happens in each Ray worker before its work: the job's setup hook.
 
 Four things that Ray 2.60 has no option for. Its gRPC servers and HAProxy's own pages bind to
-every interface (`serve/_private/grpc_util.py`, `replica.py`, `haproxy_templates.py`). It imports
+every interface (`serve/_private/grpc_util.py`, `replica.py`, `haproxy_templates.py`), and HAProxy
+where the replicas do, though it alone is for callers from outside. It imports
 pandas wherever it finds it, as XGBoost does with scikit-learn: 1 to 3 s of CPU and 30 to 80 MB in
 each of its processes (measured) for nothing. And where HAProxy dies, it starts the manager anew,
 which takes 4 s and answers 404 until that knows the routes again (measured). Tests check who
@@ -14,6 +15,7 @@ import os
 import sys
 from typing import Any
 
+from nearline.settings import LOOPBACK
 from serving.ingress import HOST_VARIABLE, mended
 
 # Serving takes models only as bundles: what belongs to training cannot even be imported.
@@ -21,10 +23,10 @@ FORBIDDEN = ("pandas", "sklearn", "torch", "feast")
 
 
 def set_up() -> None:
-    """Make this process lean, and keep its servers on NEARLINE_HOST (loopback by default)."""
+    """Make this process lean, and keep its servers on loopback, but for HAProxy's doors."""
     stay_lean()
-    bind_grpc_to_host()
-    bind_haproxy_to_host()
+    keep_grpc_to_loopback()
+    open_haproxys_doors()
     revive_haproxy()
 
 
@@ -35,19 +37,17 @@ def stay_lean() -> None:
         modules.setdefault(name, None)
 
 
-def bind_grpc_to_host() -> None:
-    """Let a gRPC proxy of this process listen on one address alone.
+def keep_grpc_to_loopback() -> None:
+    """Let this process' gRPC servers listen where Ray itself is: HAProxy asks on loopback.
 
-    And the server by which deployments call each other on loopback, where Ray itself is: it
-    unpickles what it is sent, so whoever reaches it can run code.
+    Also the server by which deployments call each other: it unpickles what it is sent, so whoever
+    reaches it can run code.
     """
     from ray._common import network_utils
     from ray.serve._private import default_impl, replica
 
-    host = _host()
-
     def add_grpc_address(server: Any, address: str) -> None:
-        server.add_insecure_port(address.replace("[::]", host))
+        server.add_insecure_port(address.replace("[::]", LOOPBACK))
 
     patched: Any = default_impl
     patched.add_grpc_address = add_grpc_address
@@ -64,12 +64,13 @@ def bind_grpc_to_host() -> None:
     between.add_port_to_grpc_server = add_port_to_grpc_server
 
 
-def bind_haproxy_to_host() -> None:
-    """Let HAProxy's metrics and statistics, where this process configures it, do the same."""
+def open_haproxys_doors() -> None:
+    """Let HAProxy, where this process configures it, be asked on NEARLINE_HOST."""
     from ray.serve._private import haproxy_templates
 
+    host = os.environ.get(HOST_VARIABLE) or LOOPBACK
     patched: Any = haproxy_templates
-    patched.HAPROXY_CONFIG_TEMPLATE = mended(patched.HAPROXY_CONFIG_TEMPLATE, _host())
+    patched.HAPROXY_CONFIG_TEMPLATE = mended(patched.HAPROXY_CONFIG_TEMPLATE, host)
 
 
 def revive_haproxy() -> None:
@@ -91,7 +92,3 @@ def revive_haproxy() -> None:
         return True
 
     api.is_running = revives
-
-
-def _host() -> str:
-    return os.environ.get(HOST_VARIABLE) or "127.0.0.1"

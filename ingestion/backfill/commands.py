@@ -29,11 +29,11 @@ def backfill() -> None:
     from ingestion.backfill.app import run
     from nearline.embedded.stack import Stack
     from nearline.embedded.valkey import port_is_free
-    from nearline.settings import load
+    from nearline.settings import LOOPBACK, load
 
     settings = load()
     with ExitStack() as own:
-        if not settings.redis_url and port_is_free(settings.host, settings.redis_port):
+        if not settings.redis_url and port_is_free(LOOPBACK, settings.redis_port):
             # Nothing runs here: the embedded store is needed, and `nearline up` has a worker.
             own.enter_context(Stack(settings)).store()
         report = run(settings)

@@ -63,7 +63,7 @@ def ports(settings: Settings) -> list[Port]:
     found: list[Port] = []
     for port in needed_ports(settings):
         state, holder = PortState.FREE, ""
-        if not port_is_free(settings.host, port.number):
+        if not port_is_free(port.host, port.number):
             state, holder = _holder(holders.get(port.number))
         found.append(Port(port.number, port.part, port.variable, state, holder))
     return found

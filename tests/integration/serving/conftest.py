@@ -34,6 +34,8 @@ PARTITIONS = 4
 class Service:
     """A running `nearline serve` with everything it leans on."""
 
+    host = "127.0.0.2"  # Of this machine, and not the address where all of Ray is.
+
     def __init__(self, home: Path, valkey: EmbeddedValkey, **variables: str) -> None:
         self.home, self.valkey = home, valkey
         self.http_port, self.grpc_port = free_port(), free_port()
@@ -41,6 +43,7 @@ class Service:
             **os.environ,
             "NEARLINE_HOME": str(home),
             "NEARLINE_REDIS_URL": valkey.url,
+            "NEARLINE_HOST": self.host,
             "NEARLINE_API_HTTP_PORT": str(self.http_port),
             "NEARLINE_API_GRPC_PORT": str(self.grpc_port),
             # A crowded test machine may pause for longer than a production one.
@@ -62,8 +65,8 @@ class Service:
             )
         until(lambda: b"Ctrl-C stops it" in self.output.read_bytes(), 300, self.check)
         self.start_s = time.monotonic() - started
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.http_port}", timeout=30)
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}")
+        self.http = httpx.Client(base_url=f"http://{self.host}:{self.http_port}", timeout=30)
+        self.channel = grpc.insecure_channel(f"{self.host}:{self.grpc_port}")
         self.redis = redis.Redis.from_url(valkey.url)
 
     def check(self) -> None:

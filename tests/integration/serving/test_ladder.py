@@ -103,7 +103,7 @@ def hurt(
             version = running.publish(1)
             running.everywhere(lambda health: health["bundle"] == version)
             shop(running, tiny)
-            calm = Load(f"http://127.0.0.1:{running.http_port}/v1/recommend")
+            calm = Load(f"http://{running.host}:{running.http_port}/v1/recommend")
             calm.around(lambda: None, 3.0)
             running.calm_p99_ms = calm.p99_ms
             yield running
@@ -119,7 +119,7 @@ def hurt(
 def stand(
     hurt: Any, what: str, act: Callable[[], object], capsys: Any, after_s: float = 4.0
 ) -> Load:
-    load = Load(f"http://127.0.0.1:{hurt.http_port}/v1/recommend")
+    load = Load(f"http://{hurt.host}:{hurt.http_port}/v1/recommend")
     load.around(act, after_s)
     with capsys.disabled():
         click.echo(f"\n{load.told(what)}")
@@ -228,7 +228,7 @@ def test_a_proxy_that_dies_is_back_within_moments(
 def test_more_than_it_can_take_is_refused_with_when_to_ask_again_and_then_taken(
     hurt: Any, capsys: Any, wait_until: Callable[..., None]
 ) -> None:
-    url = f"http://127.0.0.1:{hurt.http_port}/v1/recommend"
+    url = f"http://{hurt.host}:{hurt.http_port}/v1/recommend"
 
     async def flood() -> list[httpx.Response]:
         async with httpx.AsyncClient(

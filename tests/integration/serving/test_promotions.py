@@ -86,7 +86,7 @@ class Load:
 
     def _http(self, seed: int) -> None:
         with httpx.Client(
-            base_url=f"http://127.0.0.1:{self.service.http_port}", timeout=30
+            base_url=f"http://{self.service.host}:{self.service.http_port}", timeout=30
         ) as client:
             for question in self._questions(seed):
                 asked_s = time.monotonic()
@@ -104,7 +104,7 @@ class Load:
                 self._note(question, reply.content, None, asked_s, version)
 
     def _grpc(self, seed: int) -> None:
-        with grpc.insecure_channel(f"127.0.0.1:{self.service.grpc_port}") as channel:
+        with grpc.insecure_channel(f"{self.service.host}:{self.service.grpc_port}") as channel:
             stub = recommend_pb2_grpc.RecommendationsStub(channel)
             for question in self._questions(seed):
                 asked_s = time.monotonic()

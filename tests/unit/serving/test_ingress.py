@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nearline.errors import PermanentError
-from serving.ingress import HOST_VARIABLE, environment, mended, on_one_host
+from serving.ingress import HOST_VARIABLE, environment, mended, with_doors_on
 
 # A `bind` that names no address, or all of them.
 ANYWHERE = re.compile(r"^\s*bind\s+(?:\*|\[?::\]?|0\.0\.0\.0)?:\S*", re.MULTILINE)
@@ -50,12 +50,13 @@ def test_the_installed_rays_proxy_opens_nothing_to_everybody_after_the_hook() ->
     assert ours == mended(plain, "127.9.9.9")
     assert "errorfile" not in ours
     assert "status 503" in ours.split("\nbackend default_backend\n")[1].split("\n{%-")[0]
-    assert ours.count("bind 127.9.9.9:{{") == 2
-    # The others name a host already: the one that Serve was given.
-    others = [
-        one for one in re.findall(r"^\s*bind\s+(\S+)", ours, re.MULTILINE) if "9.9" not in one
+    bound = re.findall(r"^\s*bind\s+(\S+?):\{\{ (\S+)", ours, re.MULTILINE)
+    assert bound == [
+        ("127.0.0.1", "config.metrics_port"),
+        ("127.9.9.9", "config.frontend_port"),
+        ("127.9.9.9", "config.grpc_frontend_port"),
+        ("127.0.0.1", "config.stats_port"),
     ]
-    assert others == ["{{", "{{"]
 
 
 def test_the_proxy_holds_each_question_whole_so_that_it_can_ask_another_replica() -> None:
@@ -70,15 +71,15 @@ def test_the_proxy_holds_each_question_whole_so_that_it_can_ask_another_replica(
 def test_other_lines_stay_as_they_are() -> None:
     written = "  bind :{{ a }}\n  bind *:{{ b }} proto h2\n  bind {{ host }}:{{ c }}\n  # bind: *\n"
 
-    assert on_one_host(written, "10.0.0.1") == (
-        "  bind 10.0.0.1:{{ a }}\n  bind 10.0.0.1:{{ b }} proto h2\n"
+    assert with_doors_on(written, "10.0.0.1") == (
+        "  bind 127.0.0.1:{{ a }}\n  bind 127.0.0.1:{{ b }} proto h2\n"
         "  bind {{ host }}:{{ c }}\n  # bind: *\n"
     )
 
 
 BETWEEN = """
 from serving import workers
-workers.bind_grpc_to_host()
+workers.keep_grpc_to_loopback()
 from ray.serve._private import replica
 
 class Server:
@@ -144,9 +145,9 @@ def test_replicas_get_ports_that_nobody_listens_on(monkeypatch: pytest.MonkeyPat
     from serving import server
 
     monkeypatch.setattr(server, "port_is_free", lambda _, port: 25_000 <= port < 25_200)
-    found = {server._replica_ports("127.0.0.1") for _ in range(20)}
+    found = {server._replica_ports() for _ in range(20)}
     assert found <= {range(25_000, 25_100), range(25_100, 25_200)}
 
     monkeypatch.setattr(server, "port_is_free", lambda _, port: port % 90 != 0)
     with pytest.raises(PermanentError, match="no 100 ports in a row are free"):
-        server._replica_ports("127.0.0.1")
+        server._replica_ports()
