@@ -8,7 +8,7 @@ stale second writer is refused, and what Feast reads is never half of an update.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from nearline.contracts.position import LogPosition
@@ -135,6 +135,15 @@ class CustomerReading:
     state: CustomerState
     known_at_us: int
     position: LogPosition | None
+
+    def covering(self, seen: LogPosition | None) -> CustomerReading:
+        """The same of a row that held all up to `seen` before it was read, if it does not say so.
+
+        An event that changes no row leaves no position in it.
+        """
+        if seen is None or (self.position is not None and self.position >= seen):
+            return self
+        return replace(self, position=seen)
 
 
 def customer_fields(partition: int) -> list[bytes]:

@@ -28,6 +28,7 @@ from nearline.contracts.answer import (
     Versions,
 )
 from nearline.contracts.bundle import Task
+from nearline.contracts.position import LogPosition
 from nearline.errors import StoreUnavailable
 from nearline.logs import where
 from nearline.online import CustomerReading
@@ -139,8 +140,9 @@ class Answering:
         """
         query = fitting(query, self._held.policy())
         limit_ms = self._deadline_ms if deadline_ms is None else min(deadline_ms, self._deadline_ms)
-        arrived = True
-        if query.min_position and query.personalized:
+        waits = bool(query.min_position) and query.personalized
+        arrived: LogPosition | None = None
+        if waits:
             came_s = time.perf_counter()
             arrived = await self._own_events.arrived(query, deadline_ms)
             if deadline_ms is not None:  # The caller's clock ran meanwhile.
@@ -149,8 +151,8 @@ class Answering:
         ends_s = time.perf_counter() + limit_ms / 1_000
         async with self._turns.turn(limit_ms):
             with self._stages("read"):
-                inputs = await self._inputs(query)
-            if not arrived:
+                inputs = await self._inputs(query, arrived)
+            if waits and arrived is None:
                 inputs = replace(inputs, missing=(*inputs.missing, Degradation.STALE))
             inputs, composed = await self._composed(inputs, lambda: time.perf_counter() > ends_s)
             inputs, composed = await self._capped(inputs, composed)
@@ -218,13 +220,16 @@ class Answering:
         instant_us = self._clock.now_us() if as_of_us is None else as_of_us
         return await tags_for(self._features, customer_id, instant_us)
 
-    async def _inputs(self, query: RecommendQuery) -> Inputs:
-        """Everything read for an answer; one bundle, one stock, one policy from start to end."""
+    async def _inputs(self, query: RecommendQuery, arrived: LogPosition | None) -> Inputs:
+        """Everything read for an answer; one bundle, one stock, one policy from start to end.
+
+        `arrived` is an event that the store was seen to hold before.
+        """
         missing: list[Degradation] = []
         reading = _STRANGER
         if query.personalized:
             try:
-                reading = await self._features.customer(query.customer_id)
+                reading = (await self._features.customer(query.customer_id)).covering(arrived)
             except StoreUnavailable:
                 missing.append(Degradation.FEATURES_UNAVAILABLE)
         # Nothing is awaited from here to the end of `compose` but the last resort.

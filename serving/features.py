@@ -53,7 +53,8 @@ class Features(Protocol):
     async def customers(self, customer_ids: Sequence[str]) -> Sequence[CustomerReading | None]:
         """Several at once, in order; None where a row cannot be read by this version."""
 
-    async def position(self, customer_id: str) -> LogPosition | None: ...
+    async def position(self, customer_id: str) -> LogPosition | None:
+        """Up to where the store holds a customer's events; None where it holds none."""
 
     async def popular(self) -> tuple[PopularItem, ...]: ...
 
@@ -101,11 +102,20 @@ class RedisFeatures:
         ]
 
     async def position(self, customer_id: str) -> LogPosition | None:
-        """The newest event of a customer that the store has folded in."""
+        """Up to where the store holds a customer's events.
+
+        That of the newest event in its row, or up to where its whole partition is applied: many
+        an event, such as `identify` or a page without an item, changes no row.
+        """
         partition = partition_of(customer_id, self.partitions)
         key, field = CUSTOMER_VIEW.key(customer_id), sequence_field(partition)
-        held = await self._within(lambda: self._client.hget(key, field))  # type: ignore[arg-type,return-value]
-        return _readable(lambda: LogPosition.of(partition, held)) if held else None
+        asked = self._client.pipeline(transaction=False)
+        asked.hget(key, field)  # type: ignore[arg-type]
+        asked.get(keys.applied(partition))
+        held = [one for one in await self._within(asked.execute) if one]
+        return _readable(
+            lambda: max((LogPosition.of(partition, one) for one in held), default=None)
+        )
 
     async def popular(self) -> tuple[PopularItem, ...]:
         """The popular items that the last backfill wrote, best first; empty where none did."""

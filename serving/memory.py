@@ -23,6 +23,7 @@ class MemoryFeatures:
         self.down = False
         self.items = ItemTable(partitions)
         self._customers: dict[str, CustomerReading] = {}
+        self._applied: dict[int, LogPosition] = {}
         self._sequence = 0
 
     def fold(self, events: Iterable[Event]) -> None:
@@ -30,13 +31,13 @@ class MemoryFeatures:
         for event in events:
             self._sequence += 1
             partition = partition_of(event.customer_id, self.partitions)
-            held = self._customers.get(event.customer_id, _STRANGER)
-            self._customers[event.customer_id] = CustomerReading(
-                held.state + customer.state_of(event),
-                max(held.known_at_us, event.known_at_us),
-                LogPosition(partition, self._sequence, 0),
-            )
-            position = LogPosition(partition, self._sequence, 0)
+            self._applied[partition] = position = LogPosition(partition, self._sequence, 0)
+            gained = customer.state_of(event)
+            if gained != customer.EMPTY:
+                held = self._customers.get(event.customer_id, _STRANGER)
+                known_at_us = max(held.known_at_us, event.known_at_us)
+                row = CustomerReading(held.state + gained, known_at_us, position)
+                self._customers[event.customer_id] = row
             self.items.apply(partition, [Entry(position, event)], position)
 
     async def customer(self, customer_id: str) -> CustomerReading:
@@ -47,7 +48,8 @@ class MemoryFeatures:
         return [await self.customer(one) for one in customer_ids]
 
     async def position(self, customer_id: str) -> LogPosition | None:
-        return (await self.customer(customer_id)).position
+        await self.ping()
+        return self._applied.get(partition_of(customer_id, self.partitions))
 
     async def popular(self) -> tuple[PopularItem, ...]:
         await self.ping()

@@ -25,8 +25,10 @@ class OwnEvents:
         self._features, self._at_once = features, at_once
         self._waiting = 0
 
-    async def arrived(self, query: RecommendQuery, deadline_ms: float | None = None) -> bool:
-        """Whether the customer's row holds the event of `min_position`, now or within the wait.
+    async def arrived(
+        self, query: RecommendQuery, deadline_ms: float | None = None
+    ) -> LogPosition | None:
+        """`min_position` once the store holds that event; None where it did not within the wait.
 
         Waits as long as the question allows, and 80 % of its deadline, if it states one; not at all
         where enough others wait already. Raises InvalidRequest: see `own_position`.
@@ -39,11 +41,12 @@ class OwnEvents:
             limit_ms = 0.0
         self._waiting += 1
         try:
-            return await self._look(query.customer_id, wanted, limit_ms)
+            there = await self._look(query.customer_id, wanted, limit_ms)
         except StoreUnavailable:
-            return False
+            return None
         finally:
             self._waiting -= 1
+        return wanted if there else None
 
     async def _look(self, customer_id: str, wanted: LogPosition, limit_ms: float) -> bool:
         ends_s, pause_s = time.perf_counter() + limit_ms / 1_000, _FIRST_S

@@ -22,10 +22,10 @@ import redis
 
 from nearline import keys
 from nearline.contracts.event import EXPOSURE, Event
-from nearline.contracts.position import start_of
+from nearline.contracts.position import LogPosition, start_of
 from nearline.embedded.valkey import EmbeddedValkey, free_port
 from nearline.log import read_after
-from tests.integration.stream.parts import append, stream
+from tests.integration.stream.parts import accepted, append, stream
 
 HERE = Path(__file__).parent
 PARTITIONS = 4
@@ -292,9 +292,9 @@ def shop(service: Service, tiny: Any) -> dict[str, set[str]]:
     }
 
 
-def happen(service: Service, events: Sequence[Event]) -> None:
-    """Through log and stream worker, until every replica's items know of it."""
-    append(service.redis, events, PARTITIONS)
+def happen(service: Service, events: Sequence[Event]) -> list[LogPosition]:
+    """Through log and stream worker, until every replica's items know; where the events lie."""
+    verdicts = append(service.redis, events, PARTITIONS)
     stream(service.redis, PARTITIONS)
     if service.health()["bundle"]:
         applied = [service.redis.get(keys.applied(partition)) for partition in range(PARTITIONS)]
@@ -302,6 +302,7 @@ def happen(service: Service, events: Sequence[Event]) -> None:
         for replica in service.replicas("Gateway"):
             with service.own(replica) as client:
                 until(lambda client=client: positions(client) == tokens)  # type: ignore[misc]
+    return accepted(verdicts)
 
 
 def positions(client: httpx.Client) -> list[str]:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import redis
 
-from nearline.contracts.position import partition_of
+from nearline import keys
+from nearline.contracts.position import LogPosition, partition_of
 from nearline.errors import StoreUnavailable
 from nearline.feast_layout import CUSTOMER_VIEW, sequence_field
 from nearline.online import COMMIT_SCRIPT, commit_args, customer_columns
@@ -48,6 +49,12 @@ def test_a_pipeline_reads_what_single_reads_do(
         assert together == [await store.customer(name) for name in asked]
         assert together == await memory.customers(asked)
         assert await store.customers([]) == []
+
+        ann = partition_of("ann", PARTITIONS)
+        assert await store.position("ann") == together[-1].position
+        assert await store.position("a stranger") is None
+        valkey.set(keys.applied(ann), "9999999999999-3")
+        assert await store.position("ann") == LogPosition(ann, 9_999_999_999_999, 3)
 
         valkey.hset(CUSTOMER_VIEW.key("bob"), CUSTOMER_VIEW.fields["views_total"], b"\xff")
         ann, bob, chen = await store.customers(["ann", "bob", "陈"])

@@ -26,7 +26,7 @@ from nearline.contracts.position import partition_of
 from nearline.v1 import recommend_pb2 as pb
 from nearline.v1 import recommend_pb2_grpc
 from serving.policy.load import shipped
-from tests.integration.serving.conftest import PARTITIONS
+from tests.integration.serving.conftest import PARTITIONS, happen
 from tests.integration.serving.recompose import Recomposer
 from tests.same_answer import differences
 
@@ -107,6 +107,12 @@ def test_ones_own_event_is_in_the_answer_that_names_its_token_over_both_doors(
 
     assert service.recommend(**seen)["degraded"] == []
     assert list(stub.Recommend(pb.RecommendRequest(**seen)).degraded) == []
+    # An event that changes no row is not waited for either.
+    (told_of,) = happen(service, [tiny.event(9_001, "shopper-9", "identify", [], 1)])
+    seen["min_position"] = str(told_of)
+    known = service.recommend(**seen)
+    assert (known["degraded"], known["receipt"]["log_position"]) == ([], str(told_of))
+
     assert service.recommend(**unseen)["degraded"] == ["stale"]
     assert list(stub.Recommend(pb.RecommendRequest(**unseen)).degraded) == ["stale"]
     owner = partition_of("nobody yet", PARTITIONS)

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from nearline.contracts.answer import Degradation, Recommendation, RecommendQuery
 from nearline.contracts.event import ITEM_LISTED, Event, StatedFacts
 from nearline.contracts.position import LogPosition, partition_of
+from nearline.errors import StoreUnavailable
 from nearline.online import CustomerReading
 from nearline.rankers import LightgbmTrees, columns_of
 from nearline.served import decode
@@ -303,8 +304,36 @@ def test_an_event_that_does_not_come_in_time_is_told_and_the_answer_is_whole(sho
     assert len(answer.items) == 10
 
 
+@pytest.mark.parametrize("who", ["ann", "nobody"])
+def test_an_event_that_changes_no_row_is_not_waited_for(
+    shopped: Any, tiny: ModuleType, who: str
+) -> None:
+    shopped.features.fold([tiny.event(9, who, "identify", [], 1)])
+    wanted = str(run(shopped.features.position(who)))
+
+    answer = ask(shopped, question("home", who, min_position=wanted, max_wait_ms=0))
+
+    assert answer.degraded == ()
+    assert answer.receipt.log_position == wanted
+
+
+def test_an_answer_without_the_customers_row_does_not_say_that_it_has_seen_an_event(
+    shopped: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = str(run(shopped.features.position("ann")))
+
+    async def gone(*_: object) -> None:
+        raise StoreUnavailable("Redis", "its address", "gone since the event was seen")
+
+    monkeypatch.setattr(shopped.features, "customer", gone)
+    answer = ask(shopped, question("home", min_position=wanted, max_wait_ms=0))
+
+    assert answer.degraded == (Degradation.FEATURES_UNAVAILABLE,)
+    assert answer.receipt.log_position == ""
+
+
 def test_a_stranger_whose_event_does_not_come_is_told_too(shopped: Any) -> None:
-    query = question("home", "nobody", min_position=token(1, "nobody"), max_wait_ms=0)
+    query = question("home", "nobody", min_position=token(9_999_999, "nobody"), max_wait_ms=0)
 
     assert ask(shopped, query).degraded == (Degradation.STALE,)
 

@@ -126,6 +126,17 @@ def shop(world: Any, tiny: ModuleType) -> Shop:
     return made
 
 
+@pytest.mark.parametrize("who", ["ann", "a stranger"])
+def test_an_answer_that_waited_for_an_event_of_no_row_is_made_again(shop: Shop, who: str) -> None:
+    shop.happens(shop.tiny.event(900, who, "identify", [], 1))
+    wanted = run(shop.world.features.position(who))
+    assert wanted != run(shop.world.features.customer(who)).position
+
+    (answer,) = same(shop, [question("home", who, min_position=str(wanted), max_wait_ms=0)])
+
+    assert answer.receipt.log_position == str(wanted)
+
+
 @pytest.mark.parametrize("scene", SCENES)
 def test_an_answer_of_every_scene_is_made_again_whatever_happened_since(
     shop: Shop, scene: str
