@@ -17,8 +17,8 @@ from pathlib import Path
 import msgspec
 
 from nearline.contracts.bundle import BundleRefused
+from nearline.seen import Seen, seen
 from serving.bundles import Bundle, Shelf, load
-from serving.seen import Seen, seen
 from serving.watch import RETRY_REFUSED_S, WatchState
 
 FILE = "desired.json"

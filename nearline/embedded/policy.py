@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from nearline.seen import Seen, seen
+
 
 class PolicyFiles:
     """Checks the files whenever they change, and tells what is wrong, or that it is mended.
@@ -19,15 +21,15 @@ class PolicyFiles:
     ) -> None:
         """`environ` holds the settings of the system; `tell` gets lines in the reader's words."""
         self._folder, self._environ, self._tell = folder, environ, tell
-        self._seen: list[tuple[str, int, int]] = []
+        self._seen: Seen = ()
         self._broken = False
 
     def look(self) -> None:
         """Check the files if any changed; without a change this costs a stat of each."""
-        seen = _seen(self._folder)
-        if seen == self._seen:
+        files = seen(sorted(self._folder.glob("*.y*ml")))
+        if files == self._seen:
             return
-        self._seen = seen
+        self._seen = files
         # The command of the room that reads these files; the court knows nothing of them.
         done = subprocess.run(
             [sys.executable, "-m", "nearline", "scenes", "check"],
@@ -42,16 +44,3 @@ class PolicyFiles:
         if broken or self._broken:
             self._tell(done.stdout.rstrip())
         self._broken = broken
-
-
-def _seen(folder: Path) -> list[tuple[str, int, int]]:
-    """Name, instant of change and size of each file; none where there is no folder."""
-    found: list[tuple[str, int, int]] = []
-    for path in sorted(folder.glob("*.y*ml")):
-        try:
-            stat = path.stat()
-        except OSError:
-            found.append((path.name, 0, 0))  # Gone since, or a link to nothing.
-        else:
-            found.append((path.name, stat.st_mtime_ns, stat.st_size))
-    return found

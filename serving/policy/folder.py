@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 
 from nearline.say import Words
+from nearline.seen import Seen, seen
 from serving.policy.lines import MAX_BYTES, Problem
 from serving.policy.load import PolicyRefused, load, shipped
 from serving.policy.model import Policy, from_canonical
-from serving.seen import Seen, seen
 
 SUFFIXES = (".yaml", ".yml")
 KEPT = "policy.json"  # The last good policy of a home, beside its bundles.
