@@ -354,7 +354,9 @@ def test_a_list_that_is_interrupted_leaves_no_file(registered: Shop, tmp_path: P
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
-        time.sleep(2.0)
+        # Imports are over by then: Python may end by the signal itself where it meets one of them.
+        while process.poll() is None and not (tmp_path / making.SPILL).exists():
+            time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=60)
 
