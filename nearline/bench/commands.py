@@ -190,18 +190,18 @@ bench.add_command(growth)
 def _system(
     console: Console, settings: Settings, *, start: bool, any_port: bool
 ) -> Iterator[Settings]:
-    """The settings of a running system: as they are, or of one that lives as long as this."""
+    """The settings of a running system: the one here, or one that lives as long as this."""
     from dataclasses import replace
 
     from nearline.demo.commands import prepare
     from nearline.demo.stages import shop_stages
-    from nearline.embedded.running import DEMO, demo_home
+    from nearline.embedded.running import DEMO, demo_home, of_what_runs
     from nearline.embedded.shell import run_until_stopped
     from nearline.embedded.stack import Stack, check_ports, with_free_ports
 
     if not start:
         with run_until_stopped():
-            yield settings
+            yield of_what_runs(settings)
         return
     settings = replace(settings, home=demo_home(settings.home, DEMO))
     settings = with_free_ports(settings) if any_port else settings
