@@ -1,17 +1,26 @@
-"""Whether files are still those that were looked at, for a stat of each."""
+"""Whether a folder is still as it was looked at, for a stat of each file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 Seen = tuple[tuple[str, int, int, int], ...]
 """Name, time of change in ns, bytes and inode of each file."""
+_UNREADABLE: Seen = (("", 0, 0, 0),)
 
 
-def seen(paths: Iterable[Path]) -> Seen:
-    """The files as they are; one that is gone or may not be looked at has zeros."""
-    return tuple(map(_seen, paths))
+def seen(folder: Path) -> Seen:
+    """What lies in the folder, as it is; nothing where there is none. Raises nothing.
+
+    A file that is gone or may not be looked at has zeros; a folder that cannot be listed equals
+    no other, so that whoever reads it finds out why.
+    """
+    try:
+        return tuple(map(_seen, sorted(folder.iterdir())))
+    except FileNotFoundError:
+        return ()
+    except OSError:
+        return _UNREADABLE
 
 
 def _seen(path: Path) -> tuple[str, int, int, int]:

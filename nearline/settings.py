@@ -26,7 +26,7 @@ class Settings:
     home: Path = field(default_factory=lambda: Path(".nearline").absolute())
     """Folder of everything that Nearline writes: log, history, registry, bundles, truth."""
     host: str = LOOPBACK
-    """Address that every server binds: this machine alone, unless you say otherwise."""
+    """Address of the doors, for events and answers, and of metrics; all else stays on loopback."""
     redis_port: int = 7379
     """Port of the embedded Valkey; unused when `redis_url` is set."""
     redis_url: str = ""

@@ -114,7 +114,7 @@ def _is_response_id(_context: click.Context, _parameter: click.Parameter, given:
                 f"{given[:64]!r} 不是答案编号：应为答案中 `response_id` 的 32 位十六进制数字",
             )
         )
-    return given
+    return given.lower()
 
 
 @click.command(

@@ -229,7 +229,7 @@ def _vectors_of(
 def _cut(inputs: Inputs) -> tuple[RuleEffect, ...]:
     """That more was asked for than the scene shows, where it was."""
     asked, most = inputs.query.k or 0, inputs.scene.length.most
-    if asked <= most:
+    if asked <= most or inputs.capped:
         return ()
     note = f"{asked} items were asked for; the scene {inputs.query.scene} shows at most {most}"
     return (RuleEffect(names.LENGTH, asked - most, note),)

@@ -86,7 +86,7 @@ class Trial:
 
         Once, unless its files were changed since: a replica that starts later reads them again.
         """
-        found = folder, await asyncio.to_thread(_files, Path(folder))
+        found = folder, await asyncio.to_thread(seen, Path(folder))
         if self._tried.get(version) != found:
             try:
                 await asyncio.to_thread(load, Path(folder), version)
@@ -101,10 +101,6 @@ class Trial:
 
     async def challenge(self, version: str) -> None:
         """Nothing: the replicas follow the file."""
-
-
-def _files(folder: Path) -> Seen:
-    return seen(sorted(folder.glob("*")))
 
 
 @dataclass

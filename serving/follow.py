@@ -130,7 +130,7 @@ class Follower:
                     await self._add(table, partition, _until(page, upto[partition]))
             elif table.exact:
                 return
-            else:  # A row was read in the instant between its commit and the position's.
+            else:  # A row was read between its commit and the position's, some 20 ms later.
                 waits += 1
                 await asyncio.sleep(_WAIT_S)
 

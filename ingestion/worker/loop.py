@@ -17,8 +17,8 @@ from nearline.contracts.position import LogPosition
 from nearline.log import Page, read_pages
 
 PAGE_EVENTS = 500
-# How long applied positions may go unrecorded. Each record is a sync to disk of its own: one for
-# every event took a third of all the syncs that the events of senders wait for.
+# How long applied positions may go unrecorded. Each record is a sync to disk of its own, beside
+# that of the event and that of its rows, and the next sender waits for all of them.
 RECORD_MS = 20
 
 _logger = logging.getLogger(__name__)
@@ -106,8 +106,10 @@ class Worker:
         outcomes = self._store.apply(
             {partition: changes_of(page.entries) for partition, page in pages.items()}
         )
-        if not self._unrecorded:
-            self._record_by_s = self._monotonic() + RECORD_MS / 1_000
+        # Of a backlog each page is recorded at once: it is long, and others wait for its position.
+        full = any(len(page.entries) >= self._page_events for page in pages.values())
+        if full or not self._unrecorded:
+            self._record_by_s = self._monotonic() + (0.0 if full else RECORD_MS / 1_000)
         reached = {partition: page.last for partition, page in pages.items()}
         self._positions |= reached
         self._unrecorded |= reached

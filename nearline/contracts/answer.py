@@ -212,9 +212,9 @@ class Versions:
 class Receipt:
     """How fresh the answer is: proof of which events it has seen.
 
-    `log_position` is the newest event of this customer folded into the features used,
-    `item_positions` the newest of each partition folded into the items' (so together they name
-    every event that the answer knew).
+    `log_position` is up to where this customer's events are in the features used,
+    `item_positions` up to where each partition is in the items' (so together they name every
+    event that the answer knew).
     """
 
     log_position: str

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from nearline.seen import Seen, seen
 
+_CHECK_LIMIT_S = 30.0
+
 
 class PolicyFiles:
     """Checks the files whenever they change, and tells what is wrong, or that it is mended.
@@ -26,20 +28,25 @@ class PolicyFiles:
 
     def look(self) -> None:
         """Check the files if any changed; without a change this costs a stat of each."""
-        files = seen(sorted(self._folder.glob("*.y*ml")))
+        files = seen(self._folder)
         if files == self._seen:
             return
         self._seen = files
         # The command of the room that reads these files; the court knows nothing of them.
-        done = subprocess.run(
-            [sys.executable, "-m", "nearline", "scenes", "check"],
-            env=dict(self._environ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "nearline", "scenes", "check"],
+                env=dict(self._environ),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+                timeout=_CHECK_LIMIT_S,
+            )
+        except subprocess.TimeoutExpired:  # A disk that hangs; whoever looks has parts to watch.
+            self._seen = ()
+            return
         broken = done.returncode != 0
         if broken or self._broken:
             self._tell(done.stdout.rstrip())

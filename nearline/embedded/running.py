@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 
+from nearline.errors import PermanentError
 from nearline.settings import Settings
 
 DEMO, DEMO_OF_EVENTS = "demo", "demo-events"
@@ -20,10 +21,21 @@ def demo_home(home: Path, name: str) -> Path:
     """The folder of a demo (`DEMO`, `DEMO_OF_EVENTS`) by the home folder of the settings.
 
     It lies in that folder; where NEARLINE_HOME names a demo's own, beside it, or is it. A folder
-    of such a name whose history no demo has made is somebody's shop: no demo touches it.
+    of such a name whose history no demo has made is somebody's shop: no demo touches it. Raises
+    PermanentError where the demo's would be such a one.
     """
-    somebodys = (home / "history").exists() and not (home / "stages").exists()
-    return (home.parent if home.name in _DEMOS and not somebodys else home) / name
+    found = (home.parent if home.name in _DEMOS and not _is_a_shop(home) else home) / name
+    if _is_a_shop(found):
+        raise PermanentError(
+            f"{found} holds history that no demo has made, and a demo would mix its own into it: "
+            "give the demo another place, such as NEARLINE_HOME=.nearline/trial"
+        )
+    return found
+
+
+def _is_a_shop(home: Path) -> bool:
+    """A demo makes `stages` first of all."""
+    return (home / "history").exists() and not (home / "stages").exists()
 
 
 def marker_of(home: Path) -> Path:

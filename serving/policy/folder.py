@@ -54,7 +54,7 @@ class Folder:
             self.policy = kept
             self._read()
             return
-        self._seen = _seen(path)
+        self._seen = seen(path)
         self.policy = read_folder(path)
 
     def look(self) -> bool:
@@ -62,11 +62,11 @@ class Folder:
 
         Without a change this costs one stat of each file.
         """
-        return _seen(self.path) != self._seen and self._read()
+        return seen(self.path) != self._seen and self._read()
 
     def _read(self) -> bool:
         before = (self.policy.version, self.errors)
-        self._seen = _seen(self.path)
+        self._seen = seen(self.path)
         try:
             self.policy, self.errors = read_folder(self.path), ()
         except PolicyRefused as refused:
@@ -100,13 +100,6 @@ def _files(folder: Path) -> list[Path]:
         for one in entries
         if one.suffix in SUFFIXES and not one.name.startswith(".") and not one.is_dir()
     ]
-
-
-def _seen(folder: Path) -> Seen:
-    try:
-        return seen(_files(folder))
-    except PolicyRefused:
-        return (("", 0, 0, 0),)
 
 
 def _unreadable(path: Path, error: OSError) -> Problem:

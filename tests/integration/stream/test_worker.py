@@ -106,6 +106,16 @@ def test_positions_are_recorded_together_and_when_nothing_more_comes(valkey: red
     assert store.applied(ADA) == position
 
 
+def test_of_a_backlog_each_page_is_recorded_before_the_next_is_read(valkey: redis.Redis) -> None:
+    worker = worker_of(valkey, page_events=2, monotonic=lambda: 0.0)
+    positions = accepted(append(valkey, [event(f"{number}") for number in range(5)]))
+    worker.step(None)
+
+    worker.step(None)
+
+    assert OnlineStore(valkey).applied(ADA) == positions[1]
+
+
 def test_events_that_never_cease_do_not_put_off_the_record(valkey: redis.Redis) -> None:
     times = iter(range(10))
     worker, store = worker_of(valkey, monotonic=lambda: float(next(times))), OnlineStore(valkey)

@@ -72,3 +72,13 @@ def test_without_a_folder_there_is_nothing_to_say(tmp_path: Path) -> None:
     files, told = watched(tmp_path / "nowhere")
     files.look()
     assert told == []
+
+
+def test_a_folder_that_cannot_be_listed_is_told_and_ends_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a file").write_text("")
+    files, told = watched(tmp_path / "a file" / "policy")
+
+    files.look()
+    files.look()
+
+    assert len(told) == 1

@@ -16,6 +16,7 @@ from nearline.embedded.running import (
     of_what_runs,
     written,
 )
+from nearline.errors import PermanentError
 from nearline.settings import Settings
 
 PORTS = {"api_http_port": 41_001, "redis_port": 41_002}
@@ -49,6 +50,9 @@ def test_a_shop_that_is_called_demo_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / DEMO / "history").mkdir(parents=True)
 
     assert demo_home(tmp_path / DEMO, DEMO) == tmp_path / DEMO / DEMO
+    for home in (tmp_path, tmp_path / DEMO_OF_EVENTS):
+        with pytest.raises(PermanentError, match="history that no demo has made"):
+            demo_home(home, DEMO)
 
 
 def test_where_nothing_runs_the_settings_stay_as_they_are(tmp_path: Path) -> None:
