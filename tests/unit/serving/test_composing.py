@@ -602,10 +602,11 @@ def test_a_channel_is_closed_after_as_many_lists_as_its_cap_allows_and_opens_aga
 ) -> None:
     capped(shopped, FrequencyCap("push", at_most=2, window_hours=24))
 
-    answers = [ask(shopped, question("push")) for _ in range(4)]
+    answers = [ask(shopped, question("push", k=k)) for k in (None, None, 100, None)]
 
     assert [len(one.items) for one in answers] == [3, 3, 0, 0]
     (effect,) = [one for one in answers[2].rules if one.rule == "frequency_cap"]
+    assert "length" not in {one.rule for one in answers[2].rules}  # Nothing was cut to it.
     assert "as many lists" in effect.note
     assert answers[2].degraded == ()  # It is a rule that held, nothing was missing.
     assert len(ask(shopped, question("push", "other-1")).items) == 3
