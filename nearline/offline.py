@@ -55,7 +55,7 @@ from nearline.transforms.columns import (
 )
 from nearline.transforms.customer import CustomerState
 
-LAYOUT_VERSION = 3  # Raised whenever the rows' meaning changes, so that old snapshots are redone.
+LAYOUT_VERSION = 4  # Raised whenever the rows' meaning changes, so that old snapshots are redone.
 _EVENTS_AT_ONCE = 10_000
 _LOCK = ".lock"
 _FINGERPRINT, _FILES, EVENTS = b"nearline.history", b"nearline.files", b"nearline.events"

@@ -30,8 +30,9 @@ _logger = logging.getLogger(__name__)
 class WriteKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The terms of one key.
 
-    `lists_items` lets it send `item_listed`, whose stock, bans and ages the rules go by: never
-    for a key that leaves the shop's own machines. A file that does not say so does not allow it.
+    `lists_items` lets it send `item_listed`, whose stock, bans and ages the rules go by, and whose
+    price and category stand above what all other events say: never for a key that leaves the
+    shop's own machines. A file that does not say so does not allow it.
     `consent` is `explicit` (an event without a consent object is refused) or `assumed` (it is
     taken to grant `assumed_purposes`; for sources whose customers agreed elsewhere). The two
     limits replace the collector's own for this key; None keeps those.

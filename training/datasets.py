@@ -97,8 +97,8 @@ class Dataset:
     interactions: Interactions
     customer_ids: tuple[str, ...]
     items: IdMap
-    categories: tuple[str, ...]  # newest stated, "" where unknown; by item_index
-    prices_cents: tuple[int, ...]  # newest stated, 0 where unknown
+    categories: tuple[str, ...]  # as in `ItemState`, "" where unknown; by item_index
+    prices_cents: tuple[int, ...]  # likewise, 0 where unknown
     first_seen_us: tuple[int, ...]  # when the listing, or the first event, became known
     from_us: int
     to_us: int  # when the newest interaction occurred: parts and labels end here
@@ -245,19 +245,20 @@ _EVENTS = (
 _LINES = """
 CREATE TABLE lines AS
 SELECT event_id, name, customer_id, occurred_at_us, known_at_us,
-       number - 1 AS number, line.item_id, line.price_cents, line.category
+       number - 1 AS number, line.item_id, line.price_cents, line.category,
+       (name = $1, occurred_at_us) AS weight  -- of what it states, as in `ItemState`
 FROM (
     SELECT event_id, name, customer_id, occurred_at_us, known_at_us,
            UNNEST(lines) AS line, UNNEST(range(1, len(lines) + 1)) AS number
     FROM events
-    WHERE name = ?  -- a listing is not a customer's behaviour
-       OR (list_contains(?, name) AND list_contains(consent, ?))
+    WHERE name = $1  -- a listing is not a customer's behaviour
+       OR (list_contains($2, name) AND list_contains(consent, $3))
 )
 """
 _CATALOGUE = """
 SELECT item_id,
-       arg_max(category, (occurred_at_us, category)) FILTER (category <> ''),
-       arg_max(price_cents, (occurred_at_us, price_cents)) FILTER (price_cents > 0),
+       arg_max(category, (weight, category)) FILTER (category <> ''),
+       arg_max(price_cents, (weight, price_cents)) FILTER (price_cents > 0),
        min(known_at_us)
 FROM lines GROUP BY item_id ORDER BY item_id
 """

@@ -15,7 +15,7 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Stated:
-    """Each change of one attribute: of which item (row), from when it was known, to which value."""
+    """Each change of what stands of one attribute: item (row), known since when, its new value."""
 
     item_N: Ints
     known_at_us_N: Ints
@@ -40,12 +40,14 @@ class Stated:
 
 # Runs over the table `lines` of training.datasets; {column} is category or price_cents.
 CHANGES = """
-SELECT item_id, known_at_us, {column} FROM (
-    SELECT item_id, known_at_us, {column},
-           lag({column}) OVER (
-               PARTITION BY item_id ORDER BY known_at_us, occurred_at_us, {column}) AS before
-    FROM lines WHERE {column} IS NOT NULL AND {wanted}
-) WHERE before IS DISTINCT FROM {column} ORDER BY item_id, known_at_us
+SELECT item_id, known_at_us, stands FROM (
+    SELECT *, lag(stands) OVER (PARTITION BY item_id ORDER BY known_at_us) AS before FROM (
+        SELECT item_id, known_at_us,
+               arg_max({column}, (weight, {column})) OVER (
+                   PARTITION BY item_id ORDER BY known_at_us) AS stands
+        FROM lines WHERE {column} IS NOT NULL AND {wanted}
+    )
+) WHERE before IS DISTINCT FROM stands ORDER BY item_id, known_at_us
 """
 
 

@@ -73,7 +73,8 @@ EVENT: dict[str, Any] = {
                 "rules: stock (or quantity_available), in units, or "
                 "availability: in_stock, out_of_stock, preorder, backorder; rating, 0 to 5 stars; "
                 "banned, true or false; min_age, in years; repurchase_days, after which its buyer "
-                "may be offered it again (0: never). What is not stated stays as it was."
+                "may be offered it again (0: never). What is not stated stays as it was. Its price "
+                "and category stand above what all other events say of the item."
             ),
             "examples": [LISTING],
         },

@@ -120,7 +120,13 @@ ITEM: tuple[Feature, ...] = (
     ),
     Feature("views_total", "count", _EVER, "Views by all customers.", "累计浏览次数"),
     Feature("purchases_total", "count", _EVER, "Purchases by all customers.", "累计购买件数"),
-    Feature("price_cents", "cents", _NOW, "Newest stated price; NaN: never stated.", "当前价格"),
+    Feature(
+        "price_cents",
+        "cents",
+        _NOW,
+        "Price as last listed, else as other events last said; NaN: never stated.",
+        "当前价格",
+    ),
     Feature(
         "age_days", "days", _NOW, "Since the item was listed or first seen; NaN: never.", "上架时长"
     ),
@@ -129,6 +135,7 @@ ITEM: tuple[Feature, ...] = (
 _US = "UTC microseconds since the epoch; 0: never"
 _RECENTS = f"of the newest {customer.RECENT_LIMIT} interactions, newest first"
 _FACT_CODES = ", ".join(f"{code} {name}" for code, name in enumerate(StatedFacts.__struct_fields__))
+_LISTED = "a listing, which stands above what other events say; 0: of another event."
 _BUCKET_ROWS = "rows of bucket index, then one number per count, laid end to end"
 CUSTOMER_COLUMNS: dict[str, str] = {
     "first_seen_us": f"First interaction, {_US}.",
@@ -161,10 +168,12 @@ ITEM_COLUMNS: dict[str, str] = {
     "views_total": "Views ever, count.",
     "carts_total": "Additions to the cart ever, count.",
     "purchases_total": "Purchases ever, count.",
+    "price_listed": f"1: the price is of {_LISTED}",
     "price_at_us": f"When the price was stated, {_US}.",
-    "price_cents": "Newest stated price per unit, cents; 0: unknown.",
+    "price_cents": "Price per unit, the newest listed, else the newest stated, cents; 0: unknown.",
+    "category_listed": f"1: the category is of {_LISTED}",
     "category_at_us": f"When the category was stated, {_US}.",
-    "category": "Newest stated category; empty: unknown.",
+    "category": "Category, the newest listed, else the newest stated; empty: unknown.",
     "minute_buckets": f"Views, carts, purchases by minute, one hour: {_BUCKET_ROWS}.",
     "half_hour_buckets": f"The same by half hour, one day: {_BUCKET_ROWS}.",
     "quarter_day_buckets": f"The same by six hours, 30 days: {_BUCKET_ROWS}.",

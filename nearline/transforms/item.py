@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from nearline.contracts.event import ITEM_LISTED, Event, Kind, Line, StatedFacts
+from nearline.contracts.event import ITEM_LISTED, Event, Kind, Line
 from nearline.transforms.buckets import (
     DAY_US,
     HALF_HOURS,
@@ -33,9 +33,10 @@ PRIOR_VIEWS = 50.0
 class ItemState:
     """All that is remembered of one item; adding two covers both.
 
-    Price, category and each fact for the rules (`item_facts`) are the newest stated, ties going
-    to the larger value so that the order of arrival does not matter. `first_seen_us` is its
-    listing or its first event.
+    Price and category are what the newest listing states, else what the newest other event says:
+    anybody may send those, and the rules go by a category. Each fact for the rules (`item_facts`)
+    is the newest stated. Ties go to the larger value, so that the order of arrival does not
+    matter. `first_seen_us` is its listing or its first event.
     """
 
     first_seen_us: int = 0
@@ -43,8 +44,10 @@ class ItemState:
     views_total: int = 0
     carts_total: int = 0
     purchases_total: int = 0
+    price_listed: int = 0  # 1: by a listing. Rows of before there was this read as 0.
     price_at_us: int = 0
     price_cents: int = 0
+    category_listed: int = 0
     category_at_us: int = 0
     category: str = ""
     minute_buckets: Rows = ()
@@ -54,8 +57,7 @@ class ItemState:
 
     def __add__(self, other: ItemState) -> ItemState:
         newest_us = max(self.last_seen_us, other.last_seen_us)
-        price = max((self.price_at_us, self.price_cents), (other.price_at_us, other.price_cents))
-        category = max((self.category_at_us, self.category), (other.category_at_us, other.category))
+        price, category = max(self._price, other._price), max(self._category, other._category)
         first = (self.first_seen_us, other.first_seen_us)
         return ItemState(
             first_seen_us=min(first) if all(first) else max(first),
@@ -63,10 +65,12 @@ class ItemState:
             views_total=self.views_total + other.views_total,
             carts_total=self.carts_total + other.carts_total,
             purchases_total=self.purchases_total + other.purchases_total,
-            price_at_us=price[0],
-            price_cents=price[1],
-            category_at_us=category[0],
-            category=category[1],
+            price_listed=price[0],
+            price_at_us=price[1],
+            price_cents=price[2],
+            category_listed=category[0],
+            category_at_us=category[1],
+            category=category[2],
             minute_buckets=merge(self.minute_buckets, other.minute_buckets, MINUTES, newest_us),
             half_hour_buckets=merge(
                 self.half_hour_buckets, other.half_hour_buckets, HALF_HOURS, newest_us
@@ -76,6 +80,15 @@ class ItemState:
             ),
             facts=merge_facts(self.facts, other.facts),
         )
+
+    # Whether a listing states it, when, and what: of two statements the larger stands.
+    @property
+    def _price(self) -> tuple[int, int, int]:
+        return self.price_listed, self.price_at_us, self.price_cents
+
+    @property
+    def _category(self) -> tuple[int, int, str]:
+        return self.category_listed, self.category_at_us, self.category
 
 
 EMPTY = ItemState()
@@ -88,7 +101,7 @@ def states_of(event: Event) -> dict[str, ItemState]:
         return {}
     states: dict[str, ItemState] = {}
     for line in event.lines:
-        state = _state_of_line(event, line, line.facts if listed else None)
+        state = _state_of_line(event, line, listed)
         seen = states.get(line.item_id)
         states[line.item_id] = state if seen is None else seen + state
     return states
@@ -122,8 +135,10 @@ def finish(state: ItemState, as_of_us: int) -> dict[str, float]:
 ITEM_FEATURES: tuple[str, ...] = tuple(finish(EMPTY, 0))
 
 
-def _state_of_line(event: Event, line: Line, stated: StatedFacts | None) -> ItemState:
+def _state_of_line(event: Event, line: Line, listed: bool) -> ItemState:
     at_us, kind = event.occurred_at_us, event.kind
+    said, unsaid = (int(listed), at_us), (0, 0)
+    price, category = said if line.price_cents else unsaid, said if line.category else unsaid
     counts = (int(kind is Kind.VIEW), int(kind is Kind.CART), int(kind is Kind.PURCHASE))
     counted = any(counts)
     return ItemState(
@@ -132,12 +147,14 @@ def _state_of_line(event: Event, line: Line, stated: StatedFacts | None) -> Item
         views_total=counts[0],
         carts_total=counts[1],
         purchases_total=counts[2],
-        price_at_us=at_us if line.price_cents else 0,
+        price_listed=price[0],
+        price_at_us=price[1],
         price_cents=line.price_cents or 0,
-        category_at_us=at_us if line.category else 0,
+        category_listed=category[0],
+        category_at_us=category[1],
         category=line.category or "",
         minute_buckets=((MINUTES.index_of(at_us), *counts),) if counted else (),
         half_hour_buckets=((HALF_HOURS.index_of(at_us), *counts),) if counted else (),
         quarter_day_buckets=((QUARTER_DAYS.index_of(at_us), *counts),) if counted else (),
-        facts=rows_of(stated, at_us),
+        facts=rows_of(line.facts if listed else None, at_us),
     )

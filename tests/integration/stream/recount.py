@@ -76,7 +76,8 @@ group by customer_id
 _ITEM_LINES = """
 create table item_lines as
 select line.item_id as item_id, kind, occurred_at_us, line.price_cents as price_cents,
-       line.category as category, case when name = 'item_listed' then line.facts end as facts
+       line.category as category, name = 'item_listed' as listed,
+       case when listed then line.facts end as facts
 from (select name, kind, occurred_at_us, unnest(lines) as line
       from shapes where kind is not null or name = 'item_listed')
 """
@@ -85,8 +86,12 @@ _ITEMS = """
 select item_id, min(occurred_at_us) as first_seen_us, max(occurred_at_us) as last_seen_us,
        count(*) filter (kind = 'v') as views_total, count(*) filter (kind = 'c') as carts_total,
        count(*) filter (kind = 'p') as purchases_total,
-       coalesce(max((occurred_at_us, price_cents)) filter (price_cents <> 0)[2], 0) as price_cents,
-       coalesce(max((occurred_at_us, category)) filter (category <> '')[2], '') as category
+       coalesce(bool_or(listed) filter (price_cents <> 0), false)::bigint as price_listed,
+       coalesce(max((occurred_at_us, price_cents)) filter (listed and price_cents <> 0)[2],
+                max((occurred_at_us, price_cents)) filter (price_cents <> 0)[2], 0) as price_cents,
+       coalesce(bool_or(listed) filter (category <> ''), false)::bigint as category_listed,
+       coalesce(max((occurred_at_us, category)) filter (listed and category <> '')[2],
+                max((occurred_at_us, category)) filter (category <> '')[2], '') as category
 from item_lines group by item_id
 """
 

@@ -98,17 +98,19 @@ def _customer(events: list[Event]) -> Columns:
 
 def _item(lines: list[tuple[Event, Any]]) -> Columns:
     times = [event.occurred_at_us for event, _ in lines]
-    priced = [(e.occurred_at_us, line.price_cents) for e, line in lines if line.price_cents]
-    named = [(e.occurred_at_us, line.category) for e, line in lines if line.category]
-    price, category = max(priced, default=(0, 0)), max(named, default=(0, ""))
+    listings = [entry for entry in lines if entry[0].name == "item_listed"]
+    price = _said(listings, "price_cents") or _said(lines, "price_cents") or (0, 0)
+    category = _said(listings, "category") or _said(lines, "category") or (0, "")
     row: Columns = {
         "first_seen_us": min(times),
         "last_seen_us": max(times),
         "views_total": sum(event.name == "view_item" for event, _ in lines),
         "carts_total": sum(event.name == "add_to_cart" for event, _ in lines),
         "purchases_total": sum(event.name == "purchase" for event, _ in lines),
+        "price_listed": int(_said(listings, "price_cents") is not None),
         "price_at_us": price[0],
         "price_cents": price[1],
+        "category_listed": int(_said(listings, "category") is not None),
         "category_at_us": category[0],
         "category": category[1],
         "facts": _facts(lines),
@@ -121,6 +123,12 @@ def _item(lines: list[tuple[Event, Any]]) -> Columns:
                 bucket[KINDS[event.name] - 1] += 1
         row[tier] = _laid_out(sums, max(times) // (minutes * MINUTE_US) - keep)
     return row
+
+
+def _said(lines: list[tuple[Event, Any]], word: str) -> tuple[int, Any] | None:
+    """When the newest of these lines said it, and what; None where none did."""
+    said = [(e.occurred_at_us, getattr(line, word)) for e, line in lines if getattr(line, word)]
+    return max(said, default=None)
 
 
 def _facts(lines: list[tuple[Event, Any]]) -> list[int]:

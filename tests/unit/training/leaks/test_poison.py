@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from nearline.contracts.event import Event, Line
+from nearline.contracts.event import ITEM_LISTED, Event, Line
 from nearline.transforms.buckets import DAY_US, HOUR_US
 from tests.unit.training.histories import START_US, met, two_tastes, write
 from tests.unit.training.leaks.naive import NaiveStates
@@ -72,6 +72,11 @@ def poisoned(tmp_path_factory: pytest.TempPathFactory) -> Past:
             known_after_us=2 * HOUR_US) for n in range(24)
     ]  # fmt: skip
     changed += [met(f"newcomer{n}", "unheard of", CUT_US + n + 1) for n in range(5)]
+    # A listing alone says something else of a listed item.
+    changed += [
+        met("shop", f"i{n:02d}", CUT_US + n + 1, name=ITEM_LISTED, price_cents=10**9,
+            category="poison") for n in range(20)
+    ]  # fmt: skip
     return past([*before, *changed], tmp_path_factory)
 
 
