@@ -56,7 +56,9 @@ class RealShop:
         if at_most is None:
             drain(worker_of(self._client, holder=ENDED).step)
         else:
-            worker_of(self._client, holder=ENDED, page_events=at_most).step(None)
+            worker = worker_of(self._client, holder=ENDED, page_events=at_most)
+            worker.step(None)
+            worker.record()
 
     def half_work(self) -> None:
         pages = read_pages(
