@@ -165,12 +165,12 @@ def parse_customer(partition: int, reply: Sequence[bytes | None]) -> CustomerRea
 class ItemReading:
     """One item as the hot path reads it.
 
-    `sequences` holds, for each partition, the stream id of the newest event folded in, None
+    `sequences` holds, for each partition, the position of the newest event folded in, None
     where there is none: together they say exactly which events the state is made of.
     """
 
     state: ItemState
-    sequences: tuple[bytes | None, ...]
+    sequences: tuple[LogPosition | None, ...]
 
 
 def item_fields(partitions: int) -> list[bytes]:
@@ -180,7 +180,11 @@ def item_fields(partitions: int) -> list[bytes]:
 
 def parse_item_reading(partitions: int, reply: Sequence[bytes | None]) -> ItemReading:
     """The reply to `item_fields`; an unknown item reads as an empty state."""
-    return ItemReading(parse_item(reply[partitions:]), tuple(reply[:partitions]))
+    sequences = tuple(
+        LogPosition.of(partition, held) if held else None
+        for partition, held in enumerate(reply[:partitions])
+    )
+    return ItemReading(parse_item(reply[partitions:]), sequences)
 
 
 def parse_item(reply: Sequence[bytes | None]) -> ItemState:

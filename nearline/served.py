@@ -8,7 +8,6 @@ no guess about what was still under way.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -16,7 +15,6 @@ import numpy.typing as npt
 
 from nearline.contracts.bundle import features_hash
 from nearline.contracts.event import stable_key
-from nearline.contracts.position import LogPosition
 from nearline.errors import PermanentError
 from nearline.transforms.customer import CUSTOMER_FEATURES
 from nearline.transforms.item import ITEM_FEATURES
@@ -60,15 +58,6 @@ class Served(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def rows_as_bytes(rows_CF: FloatCF) -> bytes:
     """The bytes of a matrix as `Served.rows` keeps them, every bit of every NaN included."""
     return np.ascontiguousarray(rows_CF, _LITTLE_ENDIAN).tobytes()
-
-
-def tokens_of(sequences: Sequence[bytes | None]) -> tuple[str, ...]:
-    """The log tokens of what an item's row holds (`nearline.online.ItemReading.sequences`)."""
-    return tuple(
-        str(LogPosition.of(partition, stream_id))
-        for partition, stream_id in enumerate(sequences)
-        if stream_id
-    )
 
 
 def is_sampled(response_id: str, share: float) -> bool:

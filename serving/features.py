@@ -8,7 +8,7 @@ is `nearline.feast_layout`; contract tests hold the two equal. Items are held in
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -90,16 +90,8 @@ class RedisFeatures:
 
     async def customers(self, customer_ids: Sequence[str]) -> Sequence[CustomerReading | None]:
         """Several customers in one pipeline of HMGETs; strangers read as empty states."""
-        partitions = [partition_of(one, self.partitions) for one in customer_ids]
-        asked = self._client.pipeline(transaction=False)
-        for customer_id, partition in zip(customer_ids, partitions, strict=True):
-            asked.hmget(CUSTOMER_VIEW.key(customer_id), customer_fields(partition))  # type: ignore[arg-type]
-        # A key that holds something else answers with an error, which must not be everybody's.
-        replies = await self._within(lambda: asked.execute(raise_on_error=False))
-        return [
-            readable_or_none(partial(parse_customer, partition, reply))
-            for partition, reply in zip(partitions, replies, strict=True)
-        ]
+        asked = CustomerRows(customer_ids, self.partitions)
+        return asked.read(await self._within(lambda: replies_of(self._client, asked.rows)))
 
     async def position(self, customer_id: str) -> LogPosition | None:
         """Up to where the store holds a customer's events.
@@ -140,6 +132,36 @@ class RedisFeatures:
             raise StoreUnavailable("Redis", "its address", type(error).__name__) from error
         self._silences = 0
         return answer
+
+
+class CustomerRows:
+    """What to ask of several customers (`rows`, for `replies_of`), and what the replies say."""
+
+    def __init__(self, customer_ids: Sequence[str], partitions: int) -> None:
+        self._owners = [partition_of(one, partitions) for one in customer_ids]
+        self.rows = [
+            (CUSTOMER_VIEW.key(customer_id), customer_fields(owner))
+            for customer_id, owner in zip(customer_ids, self._owners, strict=True)
+        ]
+
+    def read(self, replies: Sequence[Any]) -> list[CustomerReading | None]:
+        """In order; a stranger reads as an empty state, None is what cannot be read."""
+        return [
+            readable_or_none(partial(parse_customer, owner, reply))
+            for owner, reply in zip(self._owners, replies, strict=True)
+        ]
+
+
+def replies_of(client: Any, rows: Iterable[tuple[bytes, list[bytes]]]) -> Any:
+    """The replies to HMGETs of keys and fields in one pipeline; a client of asyncio's: awaitable.
+
+    A key that holds something else answers with an error, which must not be everybody's: it
+    stands in its place, where `readable_or_none` makes nothing of it.
+    """
+    asked = client.pipeline(transaction=False)
+    for key, fields in rows:
+        asked.hmget(key, fields)
+    return asked.execute(raise_on_error=False)
 
 
 def _readable(parse: Callable[[], T]) -> T:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import redis.asyncio
-from google.protobuf.message import DecodeError
 from redis.exceptions import RedisError
 
 from nearline import keys
@@ -18,6 +18,7 @@ from nearline.feast_layout import ITEM_VIEW
 from nearline.log import Page, read_pages_now
 from nearline.online import ItemReading, item_fields, parse_item_reading
 from nearline.transforms.taste import ARRIVALS_AT_MOST
+from serving.features import readable_or_none, replies_of
 from serving.items import ItemTable
 
 ROWS_AT_ONCE = 200  # Some 8 ms of parsing: answers wait no longer than that.
@@ -171,22 +172,20 @@ class RedisItems:
         )
 
     async def rows(self, item_ids: Sequence[str]) -> dict[str, ItemReading]:
-        pipeline = self._client.pipeline(transaction=False)
-        for item_id in item_ids:
-            pipeline.hmget(ITEM_VIEW.key(item_id), self._fields)  # type: ignore[arg-type]
-        replies = await self._within(pipeline.execute())
-        read, unreadable = dict[str, ItemReading](), 0
-        for item_id, reply in zip(item_ids, replies, strict=True):
-            try:
-                one = parse_item_reading(self._partitions, reply)
-            except (ValueError, KeyError, DecodeError):
-                unreadable += 1  # One row, damaged or of another version, must not stop them all.
-                continue
-            if one.state.first_seen_us:
-                read[item_id] = one
-        if unreadable:
+        asked = [(ITEM_VIEW.key(item_id), self._fields) for item_id in item_ids]
+        replies = await self._within(replies_of(self._client, asked))
+        # One row, damaged or of another version, must not stop them all.
+        read = [
+            readable_or_none(partial(parse_item_reading, self._partitions, reply))
+            for reply in replies
+        ]
+        if unreadable := read.count(None):
             logger.warning("the rows of %d items cannot be read: passed over", unreadable)
-        return read
+        return {
+            item_id: one
+            for item_id, one in zip(item_ids, read, strict=True)
+            if one and one.state.first_seen_us
+        }
 
     async def newest(self, at_most: int) -> dict[str, int]:
         found = await self._within(

@@ -114,13 +114,9 @@ class ItemTable:
         for item_id, reading in readings.items():
             slot = self._slot(item_id)
             self._put(slot, _sharing(reading.state, self._parts))
-            guard = tuple(
-                LogPosition.of(partition, held) if held else None
-                for partition, held in enumerate(reading.sequences)
-            )
             self._guards.pop(slot, None)
-            if self._ahead(guard):
-                self._guards[slot] = guard
+            if self._ahead(reading.sequences):
+                self._guards[slot] = reading.sequences
         self._first_known_us |= first_known_us or {}
         self._name_arrivals()
 

@@ -51,11 +51,11 @@ class ItemShop:
                     continue
                 held = self._rows.get(item_id) or ItemReading(item.EMPTY, (None,) * self.partitions)
                 at = held.sequences[partition]
-                if at is not None and LogPosition.of(partition, at) >= entry.position:
+                if at is not None and at >= entry.position:
                     continue
                 self._first_known_us.setdefault(item_id, entry.event.known_at_us)
                 sequences = list(held.sequences)
-                sequences[partition] = entry.position.stream_id.encode()
+                sequences[partition] = entry.position
                 self._rows[item_id] = ItemReading(held.state + gained, tuple(sequences))
 
     def advance(self, upto: LogPosition) -> None:

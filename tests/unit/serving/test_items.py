@@ -156,7 +156,9 @@ def test_a_row_read_ahead_keeps_what_it_holds_from_being_added_again() -> None:
     first, second = event("v1", items=("lamp",)), event("v2", items=("lamp",))
     table = ItemTable(2)
     table.start([LogPosition(0, 5, 0), start_of(1)])
-    table.load({"lamp": ItemReading(item.fold("lamp", [first, second]), (b"7-0", None))})
+    table.load(
+        {"lamp": ItemReading(item.fold("lamp", [first, second]), (LogPosition(0, 7, 0), None))}
+    )
     assert not table.exact  # The row holds 6-0 and 7-0 already; the others are at 5-0.
 
     table.apply(0, [entry(6, first)], LogPosition(0, 6, 0))
@@ -169,7 +171,9 @@ def test_a_row_read_ahead_keeps_what_it_holds_from_being_added_again() -> None:
 
 def test_a_guard_of_one_partition_does_not_hold_up_another() -> None:
     table = ItemTable(2)
-    table.load({"lamp": ItemReading(item.fold("lamp", [event("v1")]), (b"7-0", None))})
+    table.load(
+        {"lamp": ItemReading(item.fold("lamp", [event("v1")]), (LogPosition(0, 7, 0), None))}
+    )
 
     table.apply(1, [entry(3, event("v2", customer_id="bob"), 1)], LogPosition(1, 3, 0))
 
@@ -179,7 +183,7 @@ def test_a_guard_of_one_partition_does_not_hold_up_another() -> None:
 
 def test_a_row_that_is_read_again_takes_the_place_of_what_was_held() -> None:
     table = table_of([event("v1"), event("v2")])
-    table.load({"lamp": ItemReading(item.fold("lamp", [event("v1")]), (b"2-0",))})
+    table.load({"lamp": ItemReading(item.fold("lamp", [event("v1")]), (LogPosition(0, 2, 0),))})
 
     assert table.state("lamp").views_total == 1
     assert len(table) == 1
@@ -292,7 +296,7 @@ def test_arrivals_stand_newest_first_and_ties_by_name_in_whatever_order_they_cam
 
 def test_an_item_loaded_from_the_store_is_an_arrival_only_by_the_stores_word() -> None:
     table = ItemTable(1)
-    reading = ItemReading(item.fold("lamp", [event("v")]), (b"1-0",))
+    reading = ItemReading(item.fold("lamp", [event("v")]), (LogPosition(0, 1, 0),))
 
     table.load({"lamp": reading})
     assert table.arrivals == ()
@@ -330,7 +334,9 @@ def test_changes_grow_when_an_arrival_comes_or_its_price_or_category_changes() -
 
 def test_the_price_of_an_item_that_is_no_arrival_changes_nothing_of_them() -> None:
     table = ItemTable(1)
-    table.load({"lamp": ItemReading(item.fold("lamp", [listed("lamp", NOON_US)]), (b"1-0",))})
+    table.load(
+        {"lamp": ItemReading(item.fold("lamp", [listed("lamp", NOON_US)]), (LogPosition(0, 1, 0),))}
+    )
     before = table.changes
 
     table.apply(0, [entry(2, listed("lamp", NOON_US + 1, 900))], LogPosition(0, 2, 0))
