@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from nearline.contracts.answer import (
     Chosen,
@@ -30,7 +31,7 @@ from serving import explaining
 from serving.arrivals import FloatSD, Stock
 from serving.bundles import Bundle
 from serving.features import PopularItem
-from serving.finding import Asked, Found, Option, find, neighbours
+from serving.finding import Asked, Found, Neighbour, Option, find, neighbours
 from serving.items import ItemTable
 from serving.policy import names
 from serving.policy.check import violations
@@ -45,6 +46,8 @@ from serving.scoring import Scored, scored
 from serving.stages import UNTIMED, Stages
 
 _NEIGHBOURS = 3
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -145,10 +148,10 @@ def compose(
     shown = [ranked[place] for place in chosen.places]
     at = [marks.order[place] for place in chosen.places]
     with stages("reasons"):
-        whys = _whys_or_none(inputs, shown, at, chosen, marks)
-    if whys is None:
+        whys = _whys(inputs, shown, at, chosen, marks)
+    if not all(why.reasons and (why.explanation or not query.explain) for why in whys):
         failed.append(Degradation.EXPLANATIONS_UNAVAILABLE)
-    items = _items(shown, at, chosen, marks, whys or [_Why()] * len(shown))
+    items = _items(shown, at, chosen, marks, whys)
     missing += failed
     if not items and not situation.capped:
         missing.append(Degradation.NOTHING_TO_RECOMMEND)
@@ -235,40 +238,55 @@ def _cut(inputs: Inputs) -> tuple[RuleEffect, ...]:
     return (RuleEffect(names.LENGTH, asked - most, note),)
 
 
-def _whys_or_none(
-    inputs: Inputs, shown: Sequence[Option], at: Sequence[int], chosen: List, marks: Scored
-) -> list[_Why] | None:
-    """Why each item stands there; None where that cannot be said: the list is good without."""
-    if Degradation.EXPLANATIONS_UNAVAILABLE in inputs.without:
-        return None
-    try:
-        return _whys(inputs, shown, at, chosen, marks)
-    except Exception as error:  # noqa: BLE001 - whatever a model's runtime raises
-        logger.error("the reasons of an answer failed: %s", where(error))
-        return None
-
-
 def _whys(
     inputs: Inputs, shown: Sequence[Option], at: Sequence[int], chosen: List, marks: Scored
 ) -> list[_Why]:
-    """`at` says where each item stands among the options."""
+    """Why each item stands there, as far as that can be said: the list is good without.
+
+    A ranker that cannot explain costs the explanations, reasons that fail cost both. Of the two
+    an answer that is made again leaves out the ranker's: what it could not do then it may now,
+    while the reasons, which are this code's alone, fail as they did.
+    """
+    explain = inputs.query.explain
+    silent = Degradation.EXPLANATIONS_UNAVAILABLE in inputs.without
+    told = None
+    if explain or not silent:
+        told = _or_none("reasons", lambda: _reasons(inputs, shown, chosen))
+    if told is None:
+        return [_Why()] * len(shown)
+    reasons, near = told
+    explained: Sequence[Explanation | None] | None = None
+    if explain and not silent:
+        explained = _or_none(
+            "explanations",
+            lambda: explaining.explain(inputs.bundle, shown, near, marks.rows_CF, at),
+        )
+    return list(map(_Why, reasons, explained or [None] * len(shown)))
+
+
+def _or_none(what: str, tell: Callable[[], T]) -> T | None:
+    try:
+        return tell()
+    except Exception as error:  # noqa: BLE001 - whatever a model's runtime raises
+        logger.error("the %s of an answer failed: %s", what, where(error))
+        return None
+
+
+def _reasons(
+    inputs: Inputs, shown: Sequence[Option], chosen: List
+) -> tuple[list[tuple[Reason, ...]], Sequence[Sequence[Neighbour]]]:
+    """The reasons of each, and the past that lies near it."""
     state = inputs.reading.state
     near = (
         neighbours(inputs.stock, state, shown, _NEIGHBOURS) if inputs.stock else [[]] * len(shown)
     )
     viewed = {recent.item_id for recent in state.recent}
     interests = customer.category_affinity(state, inputs.as_of_us)
-    explained = (
-        explaining.explain(inputs.bundle, shown, near, marks.rows_CF, at)
-        if inputs.query.explain
-        else [None] * len(shown)
-    )
-    return [
-        _Why(reasons_for(option, close, viewed, interests, moves), explanation)
-        for option, close, moves, explanation in zip(
-            shown, near, chosen.moves, explained, strict=True
-        )
+    reasons = [
+        reasons_for(option, close, viewed, interests, moves)
+        for option, close, moves in zip(shown, near, chosen.moves, strict=True)
     ]
+    return reasons, near
 
 
 def _items(

@@ -9,28 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from nearline.contracts.answer import Degradation, ScoresQuery
 from nearline.errors import StoreUnavailable
-from nearline.logs import where
 from nearline.online import CustomerReading
 from nearline.transforms import customer
-from nearline.transforms.customer import CustomerState
 from serving.bundles import Bundle, Shelf
 from serving.features import Features
-from serving.score_models import ScoreModels
-from serving.scores import Foretold, foretell
+from serving.foretelling import foretell_each
+from serving.scores import Foretold
 from serving.turns import Overloaded, Turns
 
 SLICE_MS = 4.0  # About an answer's own time: so much later may a recommendation come.
 _FIRST, _MOST = 4, 64  # customers in a slice; the pace of those before decides
 _GIVE_WAY_S = 0.05
 _STRANGER = CustomerReading(customer.EMPTY, 0, None)
-_FAILED = Foretold(missing=(Degradation.SCORES_UNAVAILABLE, Degradation.ANSWER_FAILED))
 
 logger = logging.getLogger(__name__)
 
@@ -100,50 +96,10 @@ def _scored(
         told = [Foretold(missing=missing) for _ in readings]
     else:
         states, faults = [one.state if one else customer.EMPTY for one in readings], list[str]()
-        told = _foretold(bundle.scores, states, as_of_us, query, faults)
+        told = foretell_each(bundle.scores, states, as_of_us, query, faults)
         if faults:
             logger.error("scores failed among %d customers: %s", len(states), faults[0])
     return [
         Scored(bundle, reading or _STRANGER, one if reading else replace(one, missing=unread))
         for reading, one in zip(readings, told, strict=True)
     ]
-
-
-def _foretold(
-    models: ScoreModels,
-    states: Sequence[CustomerState],
-    as_of_us: int,
-    query: ScoresQuery,
-    faults: list[str],
-) -> list[Foretold]:
-    """What the models say; a fault costs the scores of the customer whose row it is, at most.
-
-    Half by half that one is found, and then asked about without reasons. `faults` gets where the
-    code failed.
-    """
-    try:
-        return [_finite(one) for one in foretell(models, states, as_of_us, query)]
-    except Exception as error:  # noqa: BLE001 - whatever a model's runtime raises
-        faults.append(where(error))
-    if len(states) > 1:
-        half = len(states) // 2
-        return [
-            one
-            for part in (states[:half], states[half:])
-            for one in _foretold(models, part, as_of_us, query, faults)
-        ]
-    if not query.reasons:
-        return [_FAILED]
-    (told,) = _foretold(models, states, as_of_us, replace(query, reasons=False), faults)
-    lacking = (Degradation.EXPLANATIONS_UNAVAILABLE,) if told.scores else ()
-    return [replace(told, missing=(*told.missing, *lacking))]
-
-
-def _finite(told: Foretold) -> Foretold:
-    """The same; raises ValueError where it holds what is no finite number, and so not in JSON."""
-    numbers: list[float | None] = [score.probability for score in told.scores]
-    if (value := told.value) is not None:
-        numbers += (value.expected_purchases, value.alive_probability, value.value_cents)
-    if not all(number is None or math.isfinite(number) for number in numbers):
-        raise ValueError("a score is no finite number")
-    return told

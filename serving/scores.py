@@ -2,7 +2,7 @@
 
 The reasons are TreeSHAP's contributions in log-odds, so they add up to the raw score;
 calibration comes after and keeps their order. All rows of a model are scored in one call.
-Pure: `serving.score_reading` reads and waits.
+Pure: `serving.foretelling` bears its faults, `serving.score_reading` reads and waits.
 """
 
 from __future__ import annotations

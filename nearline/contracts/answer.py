@@ -42,7 +42,7 @@ class Degradation(StrEnum):
     ENCODER_UNAVAILABLE = "encoder_unavailable"  # candidates without the sequence model
     INDEX_UNAVAILABLE = "index_unavailable"  # nor items that lie near it, or near given ones
     RANKER_UNAVAILABLE = "ranker_unavailable"  # order of retrieval
-    EXPLANATIONS_UNAVAILABLE = "explanations_unavailable"  # neither reasons nor explanations
+    EXPLANATIONS_UNAVAILABLE = "explanations_unavailable"  # and reasons, where they failed
     BUNDLE_UNAVAILABLE = "bundle_unavailable"  # popular items of the last backfill
     NOTHING_TO_RECOMMEND = "nothing_to_recommend"  # and not even those
     CHURN_UNAVAILABLE = "churn_unavailable"

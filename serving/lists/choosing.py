@@ -47,6 +47,8 @@ def entry_or_left(
         return Left.UNKNOWN
     score = _score(wanted, told)
     if score is None:
+        if Degradation.ANSWER_FAILED in told.missing:
+            return Left.UNSCORED
         outside = Degradation.OUTSIDE_COHORT in told.missing
         return Left.OUTSIDE_COHORT if outside else Left.NOT_ASKED
     if score.probability < wanted.min_probability:

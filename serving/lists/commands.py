@@ -51,6 +51,24 @@ def _as_file(_context: click.Context, _parameter: click.Parameter, out: Path | N
     return out
 
 
+def _as_ids(
+    _context: click.Context, _parameter: click.Parameter, path: Path | None
+) -> frozenset[str]:
+    """Customer ids, one a line; empty lines count for nothing."""
+    try:
+        text = "" if path is None else path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        kind = type(error).__name__  # The error may quote an id.
+        raise click.BadParameter(
+            say(
+                f"{path} cannot be read ({kind}): save it as a text file in UTF-8, one customer "
+                "id a line",
+                f"{path} 无法读取（{kind}）：请存为 UTF-8 文本文件，每行一个顾客编号",
+            )
+        ) from None
+    return frozenset(line.strip() for line in text.splitlines() if line.strip())
+
+
 def _options(least: float) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """What all lists can be told."""
     given = [
@@ -69,6 +87,7 @@ def _options(least: float) -> Callable[[Callable[..., Any]], Callable[..., Any]]
             help=say("One for all, if you hold the addresses; else chosen for each.",
                      "统一渠道（您自有地址时）；默认逐人选择。")),
         click.option("--leave-out", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            callback=_as_ids,
             help=say("A file of customer ids, one a line, who must not be listed: among them "
                      "whoever withdrew all consent, of whom no event is kept.",
                      "不得列入的顾客编号文件，每行一个；应包括撤回全部同意者（其事件不予保存）。")),
@@ -185,7 +204,7 @@ def _made(
 ) -> Made:
     # Importing what computes takes seconds: not before the arguments are good and a bar moves.
     from nearline.clock import SystemClock
-    from serving.lists.making import champion, make, read_ids
+    from serving.lists.making import champion, make
     from serving.lists.model import Purpose
 
     return make(
@@ -193,7 +212,7 @@ def _made(
         champion(chosen),
         policy,
         _wanted(Purpose(purpose), given),
-        read_ids(given["leave_out"]) if given["leave_out"] else frozenset(),
+        given["leave_out"],
         SystemClock().now_us(),
         progress,
     )

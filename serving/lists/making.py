@@ -5,11 +5,10 @@ Memory holds a page of customers and the list itself, however many customers the
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 
 import redis
 from redis.exceptions import RedisError
@@ -17,26 +16,26 @@ from redis.exceptions import RedisError
 from nearline import keys, registry
 from nearline.contracts.answer import ScoresQuery
 from nearline.contracts.bundle import CHAMPION
-from nearline.contracts.position import partition_of
 from nearline.errors import PermanentError, StoreUnavailable
-from nearline.feast_layout import CUSTOMER_VIEW
-from nearline.online import customer_fields, parse_customer
 from nearline.say import Words
 from nearline.settings import Settings
 from nearline.transforms import customer
 from nearline.transforms.customer import CustomerState
 from serving.bundles import Bundle, Part, load
-from serving.features import readable_or_none
+from serving.features import CustomerRows, replies_of
+from serving.foretelling import foretell_each
 from serving.lists.categories import unmet
 from serving.lists.choosing import Best, Capped, sort_out
 from serving.lists.model import TASKS, Channel, Entry, Left, Made, Wanted
 from serving.lists.reach import Reach, Reachable, reach
 from serving.policy.caps import longest_window_us, reached
 from serving.policy.model import Policy
-from serving.scores import Foretold, foretell
+from serving.scores import Foretold
 
 PAGE = 500
 SPILL = "lists.tmp"  # DuckDB's own files, in the home folder; empty when it ends.
+
+logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], object]  # customers done, of how many
 
@@ -111,7 +110,7 @@ def _made(
     caps: _Caps,
     progress: Progress,
 ) -> Made:
-    met: set[str] = set()
+    met, faults = set[str](), list[str]()
 
     def told(
         people: Sequence[Reachable], reasons: bool
@@ -120,7 +119,9 @@ def _made(
         states = _states(client, settings.partitions, ids)
         if wanted.categories:
             met.update(one.category for state in states for one in state.recent if one.category)
-        found = foretell(bundle.scores, states, now_us, _query(wanted, ids, reasons))
+        query = _query(wanted, ids, reasons)
+        found = foretell_each(bundle.scores, states, now_us, query, faults)
+        del faults[1:]  # The first is told; a model that fails at all would fill memory.
         likely = [
             person.customer_id
             for person, one in zip(people, found, strict=True)
@@ -145,6 +146,8 @@ def _made(
         entries, out = told(chosen[start : start + PAGE], reasons=True)
         left += out
         listed += [entry for entry, _ in entries]
+    if faults:
+        logger.error("scores failed: %s", faults[0])
     left[Left.BEYOND_MOST] += best.beyond
     left[Left.NO_CONSENT] += known.known - done
     return Made(
@@ -176,15 +179,9 @@ def _may_be_likely(told: Foretold, wanted: Wanted) -> bool:
 
 
 def _states(client: redis.Redis, partitions: int, ids: Sequence[str]) -> list[CustomerState]:
-    asked = client.pipeline(transaction=False)
-    owners = [partition_of(one, partitions) for one in ids]
-    for customer_id, partition in zip(ids, owners, strict=True):
-        asked.hmget(CUSTOMER_VIEW.key(customer_id), customer_fields(partition))  # type: ignore[arg-type]
-    rows = [
-        readable_or_none(partial(parse_customer, partition, reply))
-        for partition, reply in zip(owners, asked.execute(), strict=True)
-    ]
-    return [row.state if row else customer.EMPTY for row in rows]
+    asked = CustomerRows(ids, partitions)
+    read = asked.read(replies_of(client, asked.rows))
+    return [one.state if one else customer.EMPTY for one in read]
 
 
 class _Caps:
@@ -229,9 +226,3 @@ def _notes(bundle: Bundle, listed: Sequence[Entry]) -> tuple[Words, ...]:
             )
         )
     return tuple(notes)
-
-
-def read_ids(path: Path) -> frozenset[str]:
-    """Customer ids, one a line; empty lines count for nothing."""
-    text = path.read_text(encoding="utf-8-sig")
-    return frozenset(line.strip() for line in text.splitlines() if line.strip())

@@ -102,6 +102,7 @@ class Left(StrEnum):
     NO_CONSENT = "no_consent"
     EXCLUDED = "excluded"
     UNKNOWN = "unknown"
+    UNSCORED = "unscored"
     OUTSIDE_COHORT = "outside_cohort"
     NOT_ASKED = "not_asked"
     UNLIKELY = "unlikely"
@@ -119,6 +120,10 @@ LEFT_WORDS = {
     Left.UNKNOWN: Words(
         "have no features in the store: nothing that may be used, or no backfill yet",
         "特征库中没有数据：没有可用的行为，或尚未回填",
+    ),
+    Left.UNSCORED: Words(
+        "could not be scored: a fault of Nearline's own, which its log tells",
+        "无法评分：Nearline 自身故障，详见日志",
     ),
     Left.OUTSIDE_COHORT: Words(
         "were unseen for too long: no score was calibrated on such",

@@ -29,10 +29,16 @@ from nearline.embedded.valkey import EmbeddedValkey
 from nearline.feast_layout import CUSTOMER_VIEW
 from nearline.history import log_file_name, table_of, write_day_file
 from nearline.log import claim_partitions
-from nearline.online import COMMIT_SCRIPT, commit_args, customer_columns
+from nearline.online import (
+    COMMIT_SCRIPT,
+    commit_args,
+    customer_columns,
+    customer_fields,
+    parse_customer,
+)
 from nearline.settings import Settings
 from nearline.transforms import customer
-from serving import examples
+from serving import examples, foretelling
 from serving.bundles import Bundle, Part, load
 from serving.lists import making
 from serving.lists.model import Channel, Left, Made, Purpose, Wanted
@@ -203,11 +209,51 @@ def test_one_row_that_cannot_be_read_costs_no_more_than_itself(
     before = shop.list(bundle)
     broken = before.entries[0].customer_id
     valkey.hset(CUSTOMER_VIEW.key(broken), CUSTOMER_VIEW.fields["views_total"], b"\xff")
+    no_row = before.entries[1].customer_id
+    valkey.delete(CUSTOMER_VIEW.key(no_row))
+    valkey.set(CUSTOMER_VIEW.key(no_row), "something else")
 
     after = shop.list(bundle)
 
-    assert after.entries == before.entries[1:]
-    assert after.left[Left.UNKNOWN] == before.left.get(Left.UNKNOWN, 0) + 1
+    assert after.entries == before.entries[2:]
+    assert after.left[Left.UNKNOWN] == before.left.get(Left.UNKNOWN, 0) + 2
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the logarithm of what is below 0
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_customer_whom_no_model_can_bear_is_counted_and_the_others_stand_in_order(
+    tmp_path: Path, valkey: redis.Redis, valkey_server: EmbeddedValkey, tiny: Any,
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    raises: bool,
+) -> None:  # fmt: skip
+    shop = Shop(tmp_path, valkey, valkey_server.url, tiny, 6)
+    before = shop.list(bundle)
+    broken = before.entries[5].customer_id
+    partition = partition_of(broken, shop.settings.partitions)
+    key, fields = CUSTOMER_VIEW.key(broken), customer_fields(partition)
+    held: Any = valkey.hmget(key, fields)  # type: ignore[arg-type]
+    days = ((90_000, 1), (0, 1))  # The last day of purchases before the first.
+    odd = replace(parse_customer(partition, held).state, purchase_days=days, orders_total=2)
+    flat = CUSTOMER_VIEW.encode(customer_columns(odd), 1)
+    valkey.hset(key, mapping=dict(zip(flat[::2], flat[1::2], strict=True)))
+    foretell = foretelling.foretell
+
+    def raising(models: Any, states: Any, *more: Any) -> Any:
+        if raises and odd in states:
+            raise RuntimeError(f"a bug met {broken}")
+        return foretell(models, states, *more)
+
+    monkeypatch.setattr(foretelling, "foretell", raising)
+    whole, best = shop.list(bundle), shop.list(bundle, replace(EVERYTHING, most=4))
+
+    others = tuple(entry for entry in before.entries if entry.customer_id != broken)
+    assert whole.entries == others
+    assert best.entries == others[:4]
+    assert whole.left[Left.UNSCORED] == best.left[Left.UNSCORED] == 1
+    assert len(whole.entries) + sum(whole.left.values()) == whole.known
+    lines = [one.getMessage() for one in caplog.records if one.msg.startswith("scores failed")]
+    assert len(lines) == 2  # One for each list.
+    assert broken not in caplog.text
 
 
 def test_a_category_that_nobody_has_met_is_told_with_what_is_near(

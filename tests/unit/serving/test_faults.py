@@ -23,13 +23,14 @@ from nearline.contracts.answer import (
     ScoresAnswer,
     ScoresQuery,
 )
-from serving import composing, score_reading
+from serving import composing, foretelling
 from serving.features import PopularItem
 from serving.metrics import MeasuredAnswers, Metrics
+from serving.score_models import ScoreModel
+from tests.unit.serving.mute import SECRET, Mute
 
 SILENT = Degradation.EXPLANATIONS_UNAVAILABLE
 LOST = (Degradation.SCORES_UNAVAILABLE, Degradation.ANSWER_FAILED)
-SECRET = "ann@example.com"
 
 
 @pytest.fixture
@@ -47,18 +48,6 @@ def shopped(world: Any, tiny: ModuleType) -> Any:
 
 
 # Why an item is there.
-
-
-class Mute:
-    """A ranker that scores as another does, and cannot say why."""
-
-    def __init__(self, ranker: Any, pulls: Any = None) -> None:
-        self.scores, self._pulls = ranker.scores, pulls
-
-    def contributions(self, rows: Any) -> Any:
-        if self._pulls is None:
-            raise RuntimeError(f"no such tree for {SECRET}")
-        return np.full((len(rows), 999), self._pulls)
 
 
 def ask(world: Any, **more: Any) -> Recommendation:
@@ -94,10 +83,12 @@ def test_a_list_that_cannot_be_explained_is_the_same_list_without_explanations(
     assert (whole.degraded, answer.degraded) == ((), (SILENT,))
     assert all(item.reasons and item.explanation for item in whole.items)
     assert answer.items == tuple(
-        replace(item, reasons=(), explanation=None) for item in whole.items
+        replace(item, reasons=() if fault == "reasons" else item.reasons, explanation=None)
+        for item in whole.items
     )
     assert answer.rules == whole.rules
-    (line,) = [record.getMessage() for record in caplog.records if "reasons" in record.msg]
+    (line,) = [record.getMessage() for record in caplog.records if "of an answer" in record.msg]
+    assert f"the {'reasons' if fault == 'reasons' else 'explanations'} of" in line
     assert "composing.py" in line
     assert SECRET not in caplog.text
 
@@ -153,8 +144,23 @@ def told(answer: ScoresAnswer) -> tuple[Any, ...]:
     return answer.customer_id, answer.scores, answer.value, answer.degraded
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """All that the models are asked about, row by row."""
+    foretell, found = foretelling.foretell, list[Any]()
+
+    def asking(models: Any, states: Sequence[Any], as_of_us: int, query: ScoresQuery) -> Any:
+        found.extend(states)
+        return foretell(models, states, as_of_us, query)
+
+    monkeypatch.setattr(foretelling, "foretell", asking)
+    return found
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the logarithm of what is below 0
-def test_a_row_that_makes_no_number_costs_its_own_customers_scores_alone(shopped: Any) -> None:
+def test_a_row_that_makes_no_number_costs_its_own_customers_scores_alone(
+    shopped: Any, asked: list[Any]
+) -> None:
     names = ("ann", "cat", "ann", "bob", "cat", "ann", "cat")
     alone = {name: told(scores(shopped, name)[0]) for name in set(names)}
     assert alone["bob"][2] is not None
@@ -162,9 +168,11 @@ def test_a_row_that_makes_no_number_costs_its_own_customers_scores_alone(shopped
     days = ((90_000, 1), (0, 1))  # The last day of purchases before the first.
     state = replace(held["bob"].state, purchase_days=days, orders_total=2)
     held["bob"] = replace(held["bob"], state=state)
+    asked.clear()
 
     found = [told(one) for one in scores(shopped, *names)]
 
+    assert len(asked) == len(names)  # Who can be scored is not scored again for bob's sake.
     assert found == [("bob", (), None, LOST) if name == "bob" else alone[name] for name in names]
 
 
@@ -178,14 +186,14 @@ def test_scores_whose_reasons_cannot_be_told_are_told_without_and_logged_once(
     names = ("ann", "bob", "cat", "ann")
     whole = scores(shopped, *names)
     bob = shopped.features._customers["bob"].state
-    foretell = score_reading.foretell
+    foretell = foretelling.foretell
 
     def mute(models: Any, states: Sequence[Any], as_of_us: int, query: ScoresQuery) -> Any:
         if query.reasons and (everywhere or bob in states):
             broken()
         return foretell(models, states, as_of_us, query)
 
-    monkeypatch.setattr(score_reading, "foretell", mute)
+    monkeypatch.setattr(foretelling, "foretell", mute)
     with caplog.at_level(logging.INFO):
         found = scores(shopped, *names)
 
@@ -198,6 +206,31 @@ def test_scores_whose_reasons_cannot_be_told_are_told_without_and_logged_once(
         )
     assert len([record for record in caplog.records if "scores failed" in record.msg]) == 1
     assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize("pull", [np.nan, np.inf])
+def test_a_reason_that_is_no_number_costs_its_own_customers_reasons_alone(
+    shopped: Any, asked: list[Any], monkeypatch: pytest.MonkeyPatch, pull: float
+) -> None:
+    names = ("ann", "cat", "bob")
+    whole = scores(shopped, *names)
+    contributions = ScoreModel.contributions
+
+    def unsound(model: ScoreModel, rows: Any) -> Any:
+        found = contributions(model, rows)
+        if model.name == "churn_45d":
+            found[-1] = pull
+        return found
+
+    monkeypatch.setattr(ScoreModel, "contributions", unsound)
+    asked.clear()
+    ann, cat, bob = scores(shopped, *names)
+
+    assert [told(one) for one in (ann, cat)] == [told(one) for one in whole[:2]]
+    assert bob.degraded == (*whole[2].degraded, SILENT)
+    assert bob.scores == tuple(replace(one, reasons=()) for one in whole[2].scores)
+    assert bob.value == whole[2].value
+    assert len(asked) == len(names)
 
 
 # What is told of it.

@@ -15,12 +15,14 @@ import pytest
 from nearline.contracts.answer import Degradation, Recommendation, RecommendQuery
 from nearline.contracts.event import ITEM_LISTED, Event, StatedFacts
 from nearline.contracts.position import LogPosition, partition_of
+from serving import composing
 from serving.features import PopularItem
 from serving.keeping import POPULAR, popular_of
 from serving.made import Made, bytes_of, digest_of, made_in
 from serving.policy.load import shipped
 from serving.policy.model import FrequencyCap, canonical, from_canonical
 from serving.remaking import Known, fold, remade
+from tests.unit.serving.mute import Mute
 
 SCENES = sorted(shipped().scenes)
 NEEDED: dict[str, dict[str, Any]] = {
@@ -239,17 +241,30 @@ def test_what_could_not_be_explained_then_is_not_explained_again_though_it_could
     held["1"] = whole
 
     assert answer.degraded == (Degradation.EXPLANATIONS_UNAVAILABLE,)
+    assert all(item.reasons and not item.explanation for item in answer.items)
     assert bytes_of(shop.again(answer, made, at_us)) == bytes_of(answer)
 
 
-class Mute:
-    """A ranker that scores as another does, and cannot say why."""
+@pytest.mark.parametrize(("explain", "mended"), [(False, False), (False, True), (True, False)])
+def test_a_list_whose_reasons_failed_is_made_again_without_them(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, explain: bool, mended: bool
+) -> None:
+    """By the code that failed, and where nothing was explained by code that does not."""
 
-    def __init__(self, ranker: Any) -> None:
-        self.scores = ranker.scores
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
 
-    def contributions(self, rows: Any) -> Any:
-        raise RuntimeError("no such tree")
+    with monkeypatch.context() as patch:
+        patch.setattr(composing, "reasons_for", broken)
+        ((answer, made, at_us),) = shop.given(question("home", explain=explain))
+        if not mended:
+            again = shop.again(answer, made, at_us)
+    if mended:
+        again = shop.again(answer, made, at_us)
+
+    assert answer.degraded == (Degradation.EXPLANATIONS_UNAVAILABLE,)
+    assert not any(item.reasons or item.explanation for item in answer.items)
+    assert bytes_of(again) == bytes_of(answer)
 
 
 def test_a_list_that_came_late_is_made_again_without_the_ranker(shop: Shop) -> None:

@@ -45,6 +45,7 @@ DAY_US = 86_400_000_000
 SEEN = CustomerState(first_seen_us=1, last_seen_us=NOW_US - DAY_US)
 BY_EMAIL = Reachable("ann", (Way(Channel.EMAIL, Grounds.REACHABLE),))
 WANTED = Wanted(Purpose.WIN_BACK, most=10, min_probability=0.5, horizon_days=14)
+FAILED = Foretold(missing=(Degradation.SCORES_UNAVAILABLE, Degradation.ANSWER_FAILED))
 WHY = FeatureReason("seen_age_hours", 288.0, 1.4, "Last was here 12 days ago", "最近到访在 12 天前")
 
 
@@ -76,6 +77,7 @@ def test_who_is_listed_comes_with_value_channel_and_reasons() -> None:
     [
         (EMPTY, Foretold(), WANTED, Left.UNKNOWN),
         (SEEN, Foretold(missing=(Degradation.OUTSIDE_COHORT,)), WANTED, Left.OUTSIDE_COHORT),
+        (SEEN, FAILED, WANTED, Left.UNSCORED),
         (SEEN, Foretold(), WANTED, Left.NOT_ASKED),
         (SEEN, churning(0.9, days=30), WANTED, Left.NOT_ASKED),
         (SEEN, churning(0.49), WANTED, Left.UNLIKELY),
