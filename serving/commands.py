@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from nearline.errors import PermanentError
 from nearline.say import say
-
-if TYPE_CHECKING:
-    from serving.policy.load import PolicyRefused
 
 
 @click.command(
@@ -45,16 +40,13 @@ def serve() -> None:
 
     from nearline import settings
     from serving import workers
-    from serving.policy.folder import KEPT, opened
-    from serving.policy.load import PolicyRefused
+    from serving.policy.folder import KEPT
+    from serving.policy.telling import in_force
     from serving.server import running
 
     workers.stay_lean()
     chosen = settings.load()
-    try:
-        opened(chosen.policy_folder, chosen.bundles / KEPT)
-    except PolicyRefused as refused:  # Here, not in each replica.
-        raise _no_policy(chosen.policy_folder, refused) from refused
+    in_force(chosen.policy_folder, chosen.bundles / KEPT)  # Refused here, not in each replica.
     stop = threading.Event()
 
     def break_off(_signal: int, _frame: object) -> None:
@@ -89,20 +81,6 @@ def serve() -> None:
             )
         )
         stop.wait()
-
-
-def _no_policy(folder: Path, refused: PolicyRefused) -> PermanentError:
-    mistakes = "\n".join(
-        f"{folder / problem.file}:{problem.line}: {problem.text}" for problem in refused.problems
-    )
-    return PermanentError(
-        say(
-            "The scene and rule files have mistakes, and no good ones of an earlier run are kept. "
-            f"Mend them, look again with `nearline scenes check`, and start again:\n{mistakes}",
-            "场景与规则文件有错误，且没有此前运行保留下来的可用版本。请修正后用 "
-            f"`nearline scenes check` 再次检查，然后重新启动：\n{mistakes}",
-        )
-    )
 
 
 def _is_response_id(_context: click.Context, _parameter: click.Parameter, given: str) -> str:

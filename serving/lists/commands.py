@@ -165,10 +165,15 @@ def demand(**given: Any) -> None:
 def _run(purpose: str, given: dict[str, Any]) -> None:
     from nearline import settings
     from nearline.embedded.running import of_what_runs
-    from serving.policy.folder import read_folder
+    from serving.policy.folder import KEPT
+    from serving.policy.telling import in_force, told
 
     chosen = of_what_runs(settings.load())
-    policy = read_folder(chosen.policy_folder)
+    held = in_force(chosen.policy_folder, chosen.bundles / KEPT)
+    if held.errors:
+        going_on = say("goes on by the last good files; mend:", "沿用上次可用的文件；请修正：")
+        click.secho(f"{going_on}\n{told(chosen.policy_folder, held.errors)}", fg="yellow", err=True)
+    policy = held.policy
     if given["with_items"] and given["scene"] not in policy.scenes:
         known = ", ".join(policy.scenes)
         raise click.UsageError(

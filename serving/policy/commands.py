@@ -132,13 +132,13 @@ def show(name: str, from_shipped: bool) -> None:
 def check(ctx: click.Context, folder: Path | None) -> None:
     from serving.policy.folder import read_folder
     from serving.policy.load import PolicyRefused
+    from serving.policy.telling import told
 
     named = folder or _folder()
     try:
         policy = read_folder(named)
     except PolicyRefused as refused:
-        for problem in refused.problems:
-            click.echo(f"{named / problem.file}:{problem.line}: {problem.text}")
+        click.echo(told(named, refused.problems))
         count = len(refused.problems)
         click.secho(
             say(
@@ -150,13 +150,13 @@ def check(ctx: click.Context, folder: Path | None) -> None:
         )
         ctx.exit(1)
     stages = [_stage(campaign) for campaign in policy.campaigns]
-    told = ", ".join(f"{stages.count(stage)} {stage}" for stage in dict.fromkeys(stages))
-    told = f" ({told})" if told else ""
+    counts = ", ".join(f"{stages.count(stage)} {stage}" for stage in dict.fromkeys(stages))
+    counts = f" ({counts})" if counts else ""
     click.echo(
         say(
-            f"No mistakes: {len(policy.scenes)} scenes, {len(stages)} campaigns{told}, "
+            f"No mistakes: {len(policy.scenes)} scenes, {len(stages)} campaigns{counts}, "
             f"version {policy.version}.",
-            f"没有错误：{len(policy.scenes)} 个场景，{len(stages)} 个活动{told}，"
+            f"没有错误：{len(policy.scenes)} 个场景，{len(stages)} 个活动{counts}，"
             f"版本 {policy.version}。",
         )
     )
