@@ -172,8 +172,23 @@ def _host_of(port: str, settings: Settings) -> str:
     return LOOPBACK if port == "redis_port" else settings.host
 
 
+def _check_host(settings: Settings) -> None:
+    try:
+        free_port(settings.host)
+    except OSError as error:
+        raise PermanentError(
+            f"NEARLINE_HOST={settings.host!r} cannot be listened on ({error.strerror}): expected "
+            f"an IPv4 address or a name of this machine, such as {LOOPBACK} (for programs here "
+            "alone) or 0.0.0.0 (all of its addresses)"
+        ) from error
+
+
 def check_ports(settings: Settings) -> None:
-    """Raise PermanentError that names every port that is taken and the variable to change."""
+    """Raise PermanentError that names every port that is taken and the variable to change.
+
+    Or the host, where it is none of this machine.
+    """
+    _check_host(settings)
     taken = [
         f"{port.host}:{port.number} ({port.part}: {port.variable})"
         for port in needed_ports(settings)
@@ -187,7 +202,8 @@ def check_ports(settings: Settings) -> None:
 
 
 def with_free_ports(settings: Settings) -> Settings:
-    """The same settings on ports that are free now."""
+    """The same settings on ports that are free now; raises PermanentError for a host elsewhere."""
+    _check_host(settings)
     while True:
         ports = {name: free_port(_host_of(name, settings)) for name in PORTS}
         chosen = replace(settings, **ports)  # type: ignore[arg-type]
