@@ -98,8 +98,10 @@ def run(
             return done, True
         plan = staging.read_plan(folder)
         if plan is None:
-            # Neither report nor plan: what lies in history was left by a --replace cut short.
+            # Neither report nor plan: what lies in history was left by a --replace cut short, and
+            # what lies in the folder by a run that staged nothing.
             publish.remove(settings.history, name)
+            shutil.rmtree(folder, ignore_errors=True)
             plan = Plan(
                 name=name,
                 fingerprint=fingerprint,

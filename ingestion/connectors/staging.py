@@ -95,7 +95,9 @@ class Chunk:
 
 
 def read_plan(folder: Path) -> Plan | None:
-    """The plan of an import that has begun; None where none has."""
+    """The plan of an import that has staged a chunk; None of any other, which claims nothing."""
+    if not finished_chunks(folder):
+        return None
     try:
         return msgspec.json.decode((folder / "plan.json").read_bytes(), type=Plan)
     except FileNotFoundError:

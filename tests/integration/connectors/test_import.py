@@ -288,6 +288,32 @@ def test_missing_columns_and_unknown_kinds_of_file_are_told(tmp_path: Path) -> N
         run(tmp_path / "home5", cut)
 
 
+def test_a_run_that_took_no_row_claims_no_name(tmp_path: Path) -> None:
+    home, other, path = tmp_path / "home", tmp_path / "log.xlsx", tmp_path / "log.csv"
+    other.write_bytes(b"")
+    path.write_text("id,user,item,action,at,price\n")
+    for refused in (other, path):
+        with pytest.raises(PermanentError):
+            run(home, refused)
+    write_csv(path)
+
+    assert run(home, path, now_us=NOW_US + 1).imported == 294
+
+
+def test_a_run_that_broke_off_half_way_claims_its_name(tmp_path: Path) -> None:
+    home, path = tmp_path / "home", tmp_path / "log.csv.gz"
+    write_csv(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-200])
+    with pytest.raises(PermanentError, match="to its end"):
+        run(home, path)
+    path.write_bytes(whole)
+
+    with pytest.raises(OtherContent, match="begun"):
+        run(home, path)
+    assert run(home, path, replace=True).imported == 294
+
+
 def test_an_empty_log_is_an_import_of_nothing(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text(",".join(HEADER) + "\n")
