@@ -114,9 +114,10 @@ def get(customer_id: str | None, item_id: str | None) -> None:
     from feature_repo.retrieval import online, open_store
     from nearline import settings
     from nearline.clock import SystemClock
+    from nearline.embedded.running import of_what_runs
     from nearline.errors import StoreUnavailable
 
-    home = settings.load()
+    home = of_what_runs(settings.load())
     profile = CUSTOMER if customer_id else ITEM
     store = open_store(home) if home.registry.is_file() else register(home)
     try:
@@ -175,8 +176,9 @@ def env() -> None:
 
     from feature_repo.environment import variables
     from nearline import settings
+    from nearline.embedded.running import of_what_runs
 
-    for name, value in variables(settings.load()).items():
+    for name, value in variables(of_what_runs(settings.load())).items():
         click.echo(f"export {name}={shlex.quote(value)}")
 
 

@@ -45,11 +45,13 @@ from nearline.say import say
 )
 def collector(show_key: str | None) -> None:
     from nearline import settings, write_keys
+    from nearline.embedded.running import of_what_runs
 
     chosen = settings.load()
     if show_key is not None:
-        write_keys.ensure(chosen.home)
-        click.echo(write_keys.key_named(chosen.home, show_key))
+        home = of_what_runs(chosen).home
+        write_keys.ensure(home)
+        click.echo(write_keys.key_named(home, show_key))
         return
 
     import uvloop

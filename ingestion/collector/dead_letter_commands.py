@@ -20,6 +20,7 @@ from ingestion.collector.dead_letters import KEPT, Letter, Replay
 from ingestion.collector.limits import Limits
 from nearline import keys, settings, write_keys
 from nearline.clock import SystemClock, utc
+from nearline.embedded.running import of_what_runs
 from nearline.errors import StoreUnavailable
 from nearline.log import EventLog
 from nearline.say import say
@@ -170,7 +171,7 @@ def _with_progress(client: redis.Redis, chosen: Settings) -> Iterator[Letter]:
 
 @contextlib.contextmanager
 def _store() -> Iterator[tuple[Settings, redis.Redis]]:
-    chosen = settings.load()
+    chosen = of_what_runs(settings.load())
     with redis.Redis.from_url(chosen.redis_address) as client:
         try:
             yield chosen, client

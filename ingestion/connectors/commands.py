@@ -228,9 +228,10 @@ def replay(
     from nearline.client.retry import Backoff
     from nearline.client.transport import Transport
     from nearline.clock import SystemClock, utc
+    from nearline.embedded.running import of_what_runs
     from nearline.write_keys import first_key
 
-    settings = settings_module.load()
+    settings = of_what_runs(settings_module.load())
     clock = SystemClock()
     known = mapping_module.load(mapping)
     source = open_rows(file, known, from_row)

@@ -52,7 +52,8 @@ All settings are environment variables. One that is empty counts as not set; a v
 ## Ports
 
 `nearline up --any-port` (and `nearline demo`, `nearline bench --start`) chooses free ones instead and shows them; `top`, `doctor`,
-`lists`, `scenes`, `bench` and `replay-answer` find them by themselves. Everything binds `NEARLINE_HOST`, but for the
+`lists`, `scenes`, `bench`, `replay-answer`, `dead-letters`, `features get`, `features env`, `skew`, `replay`, `shop live` and
+`collector --show-key` find them, and a demo's folder, by themselves. Everything binds `NEARLINE_HOST`, but for the
 embedded Valkey, which has no password and stays on 127.0.0.1. Beside these, Ray and the replicas choose free ports on 127.0.0.1 that
 nobody needs to know.
 

@@ -48,12 +48,13 @@ def skew(hours: float) -> None:
 
     from nearline import settings
     from nearline.clock import SystemClock
+    from nearline.embedded.running import of_what_runs
 
     log = Console(stderr=True)
     log.print(say("loading Feast ...", "正在加载 Feast ……"))
     from training.skew.report import to_text
 
-    found = compared(settings.load(), SystemClock().now_us(), hours)
+    found = compared(of_what_runs(settings.load()), SystemClock().now_us(), hours)
     click.echo(to_text(found))
     if not found.holds:
         raise SystemExit(1)

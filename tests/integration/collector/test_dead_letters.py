@@ -15,6 +15,8 @@ from click.testing import CliRunner, Result
 from ingestion.collector.app import Parts
 from ingestion.collector.commands import dead_letters
 from nearline import keys, write_keys
+from nearline.embedded.running import marker_of, written
+from nearline.embedded.valkey import EmbeddedValkey
 from nearline.log import scan_partition
 from nearline.settings import Settings
 from nearline.write_keys import WriteKey
@@ -211,3 +213,20 @@ def test_a_line_that_is_no_letter_is_refused_with_its_number(
 
     assert isinstance(result.exception, PermanentError)
     assert "line 2" in str(result.exception)
+
+
+def test_what_runs_on_ports_of_its_own_choice_is_found(
+    settings: Settings,
+    valkey_server: EmbeddedValkey,
+    send: Callable[[str], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    send(json.dumps({"batch": [view("m1", userId="")]}))
+    marker_of(settings.home).write_text(written("abc", {"redis_port": valkey_server.port}))
+    for name in ("NEARLINE_REDIS_URL", "NEARLINE_REDIS_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    environment = {"NEARLINE_HOME": str(settings.home), "NEARLINE_LANG": "en"}
+
+    result = CliRunner(env=environment).invoke(dead_letters, ["list"], catch_exceptions=False)
+
+    assert "1 waiting in all" in result.output
