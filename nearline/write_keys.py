@@ -140,7 +140,15 @@ def key_named(home: Path, name: str = DEFAULT_NAME) -> str:
 
 
 def any_key(home: Path) -> str:
-    """A key for this machine's own programs, as `first_key`; the file is made if need be."""
+    """A key for this machine's own programs, as `first_key`; the file is made if need be.
+
+    Raises PermanentError for a home that is not there: its keys would be nobody's.
+    """
+    if not home.is_dir():
+        raise PermanentError(
+            f"there is no folder {home}: name the home of the system that runs, as its "
+            "NEARLINE_HOME does"
+        )
     ensure(home)
     return first_key(home)
 

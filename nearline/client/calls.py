@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
@@ -13,6 +13,7 @@ from nearline.client import messages
 from nearline.client.errors import Message, StillStale, Unavailable
 from nearline.client.exchange import Exchange, Sleep
 from nearline.client.messages import Item
+from nearline.client.questions import question, scores_question, several
 from nearline.client.steps import Program
 from nearline.clock import Clock, utc
 from nearline.contracts.answer import (
@@ -60,7 +61,7 @@ class Calls:
         read_timeout_s: float,
     ) -> None:
         self._exchange, self._clock = exchange, clock
-        self._consent = None if consent is None else dict(consent)
+        self._consent = messages.checked_consent(consent)
         self._read_timeout_s = read_timeout_s
 
     # -- events ---------------------------------------------------------------------------
@@ -81,7 +82,7 @@ class Calls:
         `items` are GA4's: `{"item_id": ..., "price": ..., "item_category": ..., "quantity": ...}`.
         Raises QueueFull, EventTooLarge, or Undelivered once sending has stopped for good.
         """
-        return _put(
+        return self._put(
             self._track(
                 customer_id, event, properties, items, message_id=message_id, at=at, consent=consent
             )
@@ -136,8 +137,8 @@ class Calls:
         anonymous_id: str | None = None,
         consent: Mapping[str, bool] | None = None,
     ) -> Program[str]:
-        """Queue who a customer is."""
-        return _put(
+        """Queue who a customer is; `flush` returns its verdict, with its position."""
+        return self._put(
             messages.identify(
                 customer_id,
                 message_id=uuid.uuid4().hex,
@@ -148,13 +149,33 @@ class Calls:
             )
         )
 
+    def page(
+        self,
+        customer_id: str,
+        name: str = "",
+        properties: Mapping[str, Any] | None = None,
+        *,
+        consent: Mapping[str, bool] | None = None,
+    ) -> Program[str]:
+        """Queue a look at a page, by its name in the shop, such as "Home"."""
+        return self._put(
+            messages.page(
+                customer_id,
+                message_id=uuid.uuid4().hex,
+                at=utc(self._clock.now_us()),
+                consent=self._consent if consent is None else consent,
+                name=name,
+                properties=properties,
+            )
+        )
+
     def resend(self, left: Iterable[Message]) -> Program[None]:
         """Queue messages that an earlier client could not deliver (`Undelivered.messages`)."""
         for message in left:
-            yield from _put(message)
+            yield from self._put(message)
 
     def flush(self, timeout_s: float = 10.0) -> Program[list[Verdict]]:
-        """Wait until all queued events have a verdict; return those since the last flush.
+        """Wait until all queued events have a verdict; return those since the last flush, in order.
 
         Raises FlushTimeout (sending goes on) or Undelivered (it does not).
         """
@@ -187,6 +208,7 @@ class Calls:
         message = self._track(
             customer_id, event, properties, items, message_id=message_id, at=at, consent=consent
         )
+        self._exchange.check_write_key()
         verdicts = yield from self._exchange.deliver([messages.encode(message)], timeout_s)
         return verdicts[0]
 
@@ -220,10 +242,10 @@ class Calls:
             customer_id=customer_id,
             scene=scene,
             k=k,
-            exclude_item_ids=tuple(exclude_item_ids),
+            exclude_item_ids=several("exclude_item_ids", exclude_item_ids),
             as_of_us=as_of_us,
             bundle=bundle,
-            item_ids=tuple(item_ids),
+            item_ids=several("item_ids", item_ids),
             category=category,
             channel=channel,
             age_years=age_years,
@@ -249,7 +271,7 @@ class Calls:
         timeout_s: float | None = None,
     ) -> Program[ScoresAnswer]:
         """What a customer will likely do, why, and what that is worth; see `ScoresQuery`."""
-        asked = _scores_body(tasks, categories, reasons, as_of_us)
+        asked = scores_question(tasks, categories, reasons, as_of_us)
         path = f"/v1/scores/{quote(customer_id, safe='')}"
         path += f"?{urlencode(asked, doseq=True)}" if asked else ""
         return self._ask("GET", path, ScoresAnswer, timeout_s)
@@ -268,8 +290,8 @@ class Calls:
 
         It gives way to recommendations, so it takes its time: hence the longer `timeout_s`.
         """
-        body = {"customer_ids": list(customer_ids)}
-        body |= _scores_body(tasks, categories, reasons, as_of_us)
+        body: dict[str, Any] = {"customer_ids": several("customer_ids", customer_ids)}
+        body |= scores_question(tasks, categories, reasons, as_of_us)
         answer = yield from self._ask("POST", "/v1/scores", ScoresBatchAnswer, timeout_s, body)
         return answer.answers
 
@@ -318,6 +340,11 @@ class Calls:
             yield Sleep(pause_s)
             pause_s = min(_POLL_LONGEST_S, pause_s * 1.5)
 
+    def _put(self, message: Message) -> Program[str]:
+        self._exchange.check_write_key()
+        yield Put(messages.encode(message))
+        return str(message["messageId"])
+
     def _ask(
         self,
         method: str,
@@ -349,39 +376,6 @@ class Calls:
             properties=properties,
             items=items,
         )
-
-
-def _scores_body(
-    tasks: Sequence[str], categories: Sequence[str], reasons: bool, as_of_us: int | None
-) -> dict[str, Any]:
-    """What differs from the defaults of `ScoresQuery`."""
-    asked = {
-        "tasks": list(tasks),
-        "categories": list(categories),
-        "reasons": None if reasons else False,
-        "as_of_us": as_of_us,
-    }
-    return {name: value for name, value in asked.items() if value not in (None, [])}
-
-
-def _put(message: Message) -> Program[str]:
-    yield Put(messages.encode(message))
-    return str(message["messageId"])
-
-
-def question(query: RecommendQuery) -> dict[str, Any]:
-    """The body of POST /v1/recommend: what differs from the defaults, and nothing else.
-
-    So a question that uses nothing new can be asked of an older server.
-    """
-    asked = {field.name: getattr(query, field.name) for field in fields(query)}
-    body = {name: value for name, value in asked.items() if value != _DEFAULTS[name]}
-    if body.pop("personalized", True) is False:
-        body["personalization"] = "off"
-    return body
-
-
-_DEFAULTS = {field.name: field.default for field in fields(RecommendQuery)}
 
 
 def covers(seen: str, wanted: LogPosition) -> bool:

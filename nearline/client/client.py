@@ -54,7 +54,7 @@ class _Base:
         collector then refuses events unless the write key's policy assumes consent. Events that
         cannot be sent now are kept, up to `limits.max_queued`, and sent again with the same
         message ids, so that a retry never counts twice. `read_timeout_s` is the deadline of a
-        question that names none.
+        question that names none. An empty `write_key` is enough for a client that only asks.
         """
         clock, backoff = clock or SystemClock(), backoff or Backoff()
         rng = rng or random.Random()  # noqa: S311 - jitter, no secret
@@ -125,6 +125,7 @@ class Client(_Base):
     add_to_cart = _blocking(Calls.add_to_cart)
     purchase = _blocking(Calls.purchase)
     identify = _blocking(Calls.identify)
+    page = _blocking(Calls.page)
     resend = _blocking(Calls.resend)
     flush = _blocking(Calls.flush)
     send_now = _blocking(Calls.send_now)
@@ -197,6 +198,7 @@ class AsyncClient(_Base):
     add_to_cart = _awaiting(Calls.add_to_cart)
     purchase = _awaiting(Calls.purchase)
     identify = _awaiting(Calls.identify)
+    page = _awaiting(Calls.page)
     resend = _awaiting(Calls.resend)
     flush = _awaiting(Calls.flush)
     send_now = _awaiting(Calls.send_now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from nearline.contracts.position import LogPosition
@@ -13,18 +13,32 @@ Message = dict[str, Any]  # One call in Segment's format.
 
 
 class Refused(PermanentError):
-    """The service understood the request and said no; the problem document (RFC 9457) says why."""
+    """The service understood the request and said no; the problem document (RFC 9457) says why.
+
+    `errors` are the fields that must be mended: pairs of a field's name and what to do.
+    """
 
     def __init__(self, service: str, status: int, problem: Mapping[str, Any]) -> None:
         self.service, self.status, self.problem = service, status, dict(problem)
         self.code = str(problem.get("code") or problem.get("type") or f"http_{status}")
+        self.errors = tuple(_fields(problem.get("errors")))
         title = str(problem.get("title") or "no reason given")
-        detail = str(problem.get("detail") or "").strip()
+        detail = str(problem.get("detail") or "").strip().rstrip(".")
+        # The detail tells the first of them already, where the service is not an older one.
+        more = [text for text in map(": ".join, self.errors) if text.rstrip(".") not in detail]
+        told = "; ".join([detail, *more] if detail else more)
+        why = f"{title}: {told}" if told else title
         hint = " Check the write key." if status in (401, 403) else ""
         super().__init__(
-            f"the {service} refused the request (HTTP {status}): {title}"
-            f"{': ' + detail if detail else ''}.{hint}".replace("..", ".")
+            f"the {service} refused the request (HTTP {status}): {why.rstrip('.')}.{hint}"
         )
+
+
+def _fields(errors: object) -> Iterator[tuple[str, str]]:
+    """What a problem names; nothing where it is of another shape, as another server's may be."""
+    for one in errors if isinstance(errors, list) else ():
+        if isinstance(one, dict) and (hint := one.get("hint")):
+            yield str(one.get("field") or "request"), str(hint)
 
 
 class Unavailable(TransientError):

@@ -172,9 +172,18 @@ class Exchange:
     ) -> None:
         self.collector_url = _checked(collector_url, COLLECTOR)
         self.api_url = _checked(api_url, API)
+        self._has_key = bool(write_key.strip())
         self._key = "Basic " + base64.b64encode(f"{write_key}:".encode()).decode()
         self._clock, self.rng, self.backoff, self.monotonic = clock, rng, backoff, monotonic
         self._told: set[str] = set()  # Paths whose end was announced in the log.
+
+    def check_write_key(self) -> None:
+        """Raises PermanentError where the key is empty, which is enough for questions alone."""
+        if not self._has_key:
+            raise PermanentError(
+                "this client has an empty write key: it can ask questions, but send no events. "
+                "Give it a key as write_key; `nearline collector --show-key` prints one"
+            )
 
     def post(self, encoded: Sequence[bytes], limit_s: float) -> Program[Reply]:
         """One attempt to deliver events; never raises for what the network or server did."""

@@ -15,6 +15,7 @@ MAX_EVENT_BYTES = 32 * 1024
 # GA4: item_id, item_category, price (of one), quantity; in item_listed also stock, rating, banned,
 # min_age, repurchase_days.
 Item = Mapping[str, Any]
+_CALLS = ("identify", "page")  # Of Segment's, besides track.
 
 
 def item_line(
@@ -39,8 +40,18 @@ def track(
     properties: Mapping[str, Any] | None = None,
     items: Sequence[Item] | None = None,
 ) -> Message:
-    """Something a customer did. `items` go into the properties, as GA4 has them."""
+    """Something a customer did. `items` go into the properties, as GA4 has them.
+
+    Raises ValueError for a name that is a call of its own: sent as an event it would say nothing.
+    """
+    if event in _CALLS:
+        raise ValueError(
+            f"{event} is a call of its own, no event of that name: call {event}(...) instead; "
+            "flush() then returns its verdict with its position"
+        )
     held = dict(properties or {})
+    if isinstance(items, Mapping | str):
+        raise TypeError("items is one item; expected a list of them: items=[{'item_id': ...}]")
     if items is not None:
         held["items"] = [dict(item) for item in items]
     return {
@@ -65,6 +76,38 @@ def identify(
         "traits": dict(traits or {}),
     }
     return message | ({"anonymousId": anonymous_id} if anonymous_id else {})
+
+
+def page(
+    customer_id: str,
+    *,
+    message_id: str,
+    at: datetime,
+    consent: Mapping[str, bool] | None,
+    name: str = "",
+    properties: Mapping[str, Any] | None = None,
+) -> Message:
+    """A page that a customer looked at."""
+    message = {
+        **_common("page", customer_id, message_id, at, consent),
+        "properties": dict(properties or {}),
+    }
+    return message | ({"name": name} if name else {})
+
+
+def checked_consent(consent: Mapping[str, bool] | None) -> dict[str, bool] | None:
+    """What is claimed, as it stands; raises TypeError where a purpose is neither True nor False.
+
+    A text such as "no" is true to Python, and the collector would refuse each event for it.
+    """
+    if consent is None:
+        return None
+    if not isinstance(consent, Mapping) or not all(type(one) is bool for one in consent.values()):
+        raise TypeError(
+            "consent must say True or False for each purpose, such as "
+            '{"analytics": True, "personalization": False}'
+        )
+    return dict(consent)
 
 
 def purchase_properties(
@@ -98,7 +141,8 @@ def _common(
     consent: Mapping[str, bool] | None,
 ) -> Message:
     # Without a word on consent, the write key's policy decides; we claim nothing for anybody.
-    said = {} if consent is None else {"consent": {"categoryPreferences": dict(consent)}}
+    claimed = checked_consent(consent)
+    said = {} if claimed is None else {"consent": {"categoryPreferences": claimed}}
     return {
         "type": type_,
         "messageId": message_id,

@@ -143,10 +143,11 @@ def test_events_travel_as_a_segment_batch_under_the_write_key(
     client.add_to_cart("c-1", "i-1", price=9.5)
     client.purchase("c-1", [{"item_id": "i-1", "price": 9.5}], currency="EUR")
     client.identify("c-1", {"tier": "gold"})
+    client.page("c-1", "Home", {"path": "/"})
 
     verdicts = client.flush()
 
-    assert [verdict.outcome for verdict in verdicts] == [Outcome.ACCEPTED] * 4
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.ACCEPTED] * 5
     assert verdicts[0].event_id == viewed
     assert verdicts[0].position == LogPosition(2, 1_000, 0)
     path, headers, _ = service.requests[0]
@@ -158,6 +159,7 @@ def test_events_travel_as_a_segment_batch_under_the_write_key(
         "add_to_cart",
         "purchase",
         "identify",
+        "page",
     ]
     assert sent[2]["properties"]["value"] == 9.5
 
@@ -192,6 +194,40 @@ def test_a_problem_document_becomes_an_error_that_quotes_it(
     with pytest.raises(Refused, match="k was 500, at most 100") as refused:
         client.recommend("c-1", k=500)
     assert (refused.value.status, refused.value.code) == (422, "bad_k")
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: client.recommend("c-1", item_ids="shoes-0001"),
+        lambda client: client.recommend("c-1", exclude_item_ids="shoes-0001"),
+        lambda client: client.scores_batch("c-00044"),
+        lambda client: client.scores("c-1", tasks="churn"),
+        lambda client: client.scores("c-1", categories="shoes"),
+    ],
+)
+def test_one_text_is_no_list_of_texts(
+    service: Service, client: Client, ask: Callable[[Client], Any]
+) -> None:
+    with pytest.raises(TypeError, match=r"is one text; expected a list of texts, such as \w+=\["):
+        ask(client)
+    assert service.requests == []
+
+
+def test_an_empty_write_key_asks_questions_and_sends_nothing(
+    service: Service, open_client: Callable[..., Client]
+) -> None:
+    with open_client(service.url, service.url, " ") as client:
+        assert client.recommend("c-1").items
+        for send in (client.send_now, client.track):
+            with pytest.raises(PermanentError, match="an empty write key: it can ask questions"):
+                send("c-1", "view_item")
+    assert [path for path, *_ in service.requests] == ["/v1/recommend"]
+
+
+def test_consent_is_checked_when_a_client_is_opened(open_client: Callable[..., Client]) -> None:
+    with pytest.raises(TypeError, match="must say True or False"):
+        open_client("http://127.0.0.1:1", "http://127.0.0.1:1", "key-1", {"analytics": "yes"})
 
 
 def test_answers_are_typed_and_newer_fields_are_ignored(client: Client) -> None:

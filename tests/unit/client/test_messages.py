@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -90,3 +91,31 @@ def test_a_batch_body_is_one_json_document() -> None:
         "sentAt": "2026-11-21T12:00:00Z",
         "batch": [{"messageId": "m-1"}, {"messageId": "m-2"}],
     }
+
+
+@pytest.mark.parametrize("call", ["identify", "page"])
+def test_a_call_of_its_own_is_not_sent_as_an_event_of_its_name(call: str) -> None:
+    with pytest.raises(ValueError, match=rf"call {call}\(\.\.\.\) instead; flush"):
+        messages.track("c-1", call, message_id="m", at=AT, consent=None)
+
+
+def test_a_page_has_a_name_only_where_it_is_given_one() -> None:
+    named = messages.page(
+        "c-1", message_id="m", at=AT, consent=ALLOWED, name="Home", properties={"path": "/"}
+    )
+    plain = messages.page("c-1", message_id="m", at=AT, consent=ALLOWED)
+
+    assert (named["type"], named["name"], named["properties"]) == ("page", "Home", {"path": "/"})
+    assert "name" not in plain
+
+
+@pytest.mark.parametrize("consent", [{"analytics": "yes"}, {"analytics": 1}, "analytics", True])
+def test_consent_is_true_or_false_for_each_purpose(consent: Any) -> None:
+    with pytest.raises(TypeError, match="must say True or False for each purpose"):
+        messages.track("c-1", "view_item", message_id="m", at=AT, consent=consent)
+
+
+def test_one_item_is_no_list_of_items() -> None:
+    item: Any = {"item_id": "i-1"}
+    with pytest.raises(TypeError, match="expected a list of them"):
+        messages.track("c-1", "view_item", message_id="m", at=AT, consent=None, items=item)

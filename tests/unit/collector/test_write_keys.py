@@ -145,3 +145,11 @@ def test_a_file_without_keys_says_what_to_do(tmp_path: Path) -> None:
 
     with pytest.raises(PermanentError, match="holds no key: remove it"):
         write_keys.any_key(tmp_path)
+
+
+def test_a_home_that_is_not_there_gets_no_key_that_nobody_knows(tmp_path: Path) -> None:
+    with pytest.raises(PermanentError, match=r"there is no folder .*/typo: name the home"):
+        write_keys.any_key(tmp_path / "typo")
+
+    assert list(tmp_path.iterdir()) == []
+    assert write_keys.any_key(tmp_path)  # A home before its collector's first start.
