@@ -30,9 +30,15 @@ from serving.http_questions import (
     ScoresBody,
     ScoresParameters,
 )
-from serving.limits import BodyLimit
+from serving.limits import MAX_BODY_BYTES, BodyLimit
 from serving.metrics import CONTENT_TYPE, Metrics
-from serving.requests import InvalidRequest, checked_customer_id, checked_instant, scores_query
+from serving.requests import (
+    PATTERNS,
+    InvalidRequest,
+    checked_customer_id,
+    checked_instant,
+    scores_query,
+)
 from serving.traced import Traced
 from serving.turns import Overloaded
 
@@ -53,7 +59,7 @@ def build(answers: Answers, health: HealthCheck, metrics: Metrics) -> FastAPI:
     )
     app.add_middleware(BodyLimit)
     app.add_middleware(Traced)
-    problems.install(app)
+    problems.install(app, PATTERNS)
 
     @app.exception_handler(InvalidRequest)
     async def invalid(_: Any, error: InvalidRequest) -> Response:
@@ -174,8 +180,10 @@ def _documented(
         "responses": {
             200: {"model": model, "content": {"application/json": {"example": example}}},
             400: {
-                "description": "Neither HTTP nor JSON that can be read: an address over 64 KB",
+                "description": "Neither HTTP nor JSON that can be read; address and headers of "
+                "over 15 KB together, which HAProxy refuses with a page of its own",
                 "content": {
+                    "text/html": {"schema": {"type": "string"}},
                     "text/plain": {"schema": {"type": "string"}},
                     problems.MEDIA_TYPE: {"schema": problems.SCHEMA},
                 },
@@ -185,7 +193,7 @@ def _documented(
                 "description": "More is asked than can be answered in time; Retry-After says when "
                 "to ask again",
             },
-            413: {**refusal, "description": "The body is over 1 MB"},
+            413: {**refusal, "description": f"The body is over {MAX_BODY_BYTES:,} bytes"},
             422: refusal,
         }
         | (

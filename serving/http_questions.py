@@ -109,7 +109,7 @@ Deadline = Annotated[
 def whole_number(value: object) -> object:
     """The value for pydantic to judge, unless it is a text or a truth."""
     if isinstance(value, str | bool):
-        raise ValueError("Input should be a valid integer")
+        raise ValueError("is no whole number: send one without quotes")
     return value
 
 

@@ -28,7 +28,9 @@ class BodyLimit:
             message = await receive()
             arrived += len(message.get("body", b""))
             if arrived > self._limit_bytes:
-                raise HTTPException(413)
+                raise HTTPException(
+                    413, f"The body is larger than the {self._limit_bytes:,} bytes that are taken."
+                )
             return message
 
         await self._app(scope, receiving, send)

@@ -79,8 +79,11 @@ def respond(
     )
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error of the app with a problem: refusals, unknown paths, bugs."""
+def install(app: FastAPI, patterns: Mapping[str, str]) -> None:
+    """Answer every error of the app with a problem: refusals, unknown paths, bugs.
+
+    `patterns` has words for each pattern that a text may have to fit.
+    """
     from fastapi.exceptions import RequestValidationError
     from starlette.exceptions import HTTPException
     from starlette.requests import Request
@@ -88,17 +91,18 @@ def install(app: FastAPI) -> None:
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         status = error.status_code
-        code, detail = _WORDS.get(status, ("refused", HTTPStatus(status).phrase))
+        code, detail = _WORDS.get(status, ("refused", error.detail))
         headers = dict(error.headers or {})
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
             # The router knows the methods of the first route only; a path may have several.
             headers["Allow"] = ", ".join(sorted(_methods(app, request.scope)))
-        return respond(status, code, detail, headers=headers)
+        return respond(status, code, detail or error.detail, headers=headers)
 
     async def invalid(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        errors = [{"field": _path(one["loc"]), "hint": str(one["msg"])} for one in error.errors()]
-        return respond(422, "invalid_request", "The request does not fit its schema.", errors)
+        found = error.errors()
+        errors = [{"field": _path(one["loc"]), "hint": _hint(one, patterns)} for one in found]
+        return respond(422, "invalid_request", "{field}: {hint}".format(**errors[0]), errors)
 
     app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(RequestValidationError, invalid)
@@ -143,8 +147,31 @@ def _methods(app: FastAPI, scope: MutableMapping[str, Any]) -> set[str]:
 
 
 def _path(location: Sequence[object]) -> str:
-    """Where a field lies: numbers and plain names, never a value or an odd name of the caller's."""
-    return ".".join(str(part) for part in location if isinstance(part, int) or _is_name(part))
+    """Where a field lies: numbers and plain names, never a value or an odd name of the caller's.
+
+    The names of headers are never the caller's: others than the API's own are passed over.
+    """
+    ours = location[0] == "header"
+    return ".".join(
+        str(part) for part in location if isinstance(part, int) or ours or _is_name(part)
+    )
+
+
+def _hint(found: Mapping[str, Any], patterns: Mapping[str, str]) -> str:
+    """What to do about one field; pydantic's own words where no others say it better."""
+    more = found.get("ctx", {})
+    match found["type"]:
+        case "value_error":
+            return str(more["error"])
+        case "string_pattern_mismatch":
+            return patterns.get(more["pattern"], str(found["msg"]))
+        case "json_invalid":
+            return "is no JSON from here on: send one object in UTF-8"
+        case "model_attributes_type":
+            return "is no JSON object: send one, with Content-Type: application/json"
+        case "extra_forbidden":
+            return "no such field: look at its spelling in GET /openapi.json"
+    return str(found["msg"]).replace(" after validation", "")
 
 
 def _is_name(part: object) -> bool:
@@ -152,11 +179,11 @@ def _is_name(part: object) -> bool:
 
 
 _WORDS = {
-    400: ("bad_request", "The request cannot be read."),
+    400: ("bad_request", "The body cannot be read: send JSON in UTF-8."),
     401: ("unauthorized", "Say who you are: the write key goes into Basic authorization."),
     404: ("not_found", "Nothing answers at this path; GET /openapi.json lists what does."),
     405: ("method_not_allowed", "This path answers other methods; the Allow header lists them."),
-    413: ("too_large", "The body is larger than this path takes."),
+    413: ("too_large", ""),  # What raises it knows the limit.
     429: ("overloaded", "More is asked than can be answered in time; ask again soon."),
     415: ("unsupported_media_type", "Send application/json."),
     503: ("unavailable", "A part that this needs is not there yet; try again soon."),

@@ -39,6 +39,16 @@ ID_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]+$"
 TEXT_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]*$"
 # A log token, or nothing, as `LogPosition.parse` takes it.
 POSITION_PATTERN = r"^([0-9]+-[0-9]+-[0-9]+)?$"
+_CONTROLS = "holds control characters or half a surrogate pair"
+_NO_SCENE = "is no name of a scene: a-z, 0-9, _ and -, at most 60"
+# What to say instead of a pattern: the same words as where code checks it.
+PATTERNS = {
+    ID_PATTERN: _CONTROLS,
+    TEXT_PATTERN: _CONTROLS,
+    SCENE_PATTERN: _NO_SCENE,
+    POSITION_PATTERN: "is no log position: send the token as accepting the event returned it, "
+    "such as 3-1763700000000-0",
+}
 
 
 class InvalidRequest(PermanentError):
@@ -119,9 +129,9 @@ def scores_query(
     """The query, checked; raises InvalidRequest."""
     _check_range("customer_ids", len(customer_ids), 1, MAX_BATCH, "customers")
     _check_range("categories", len(categories), 0, MAX_CATEGORIES, "categories")
-    if unknown := set(tasks) - set(Task):
-        known = ", ".join(Task)
-        raise InvalidRequest("tasks", f"{len(unknown)} are not known; choose from {known}")
+    if unknown := [task for task in dict.fromkeys(tasks) if task not in set(Task)]:
+        told = ", ".join(ascii(task[:40]) for task in unknown[: len(Task)])
+        raise InvalidRequest("tasks", f"no such task: {told}; choose from {', '.join(Task)}")
     _check_ids("customer_ids", customer_ids)
     _check_ids("categories", categories)
     return ScoresQuery(
@@ -187,7 +197,7 @@ def checked_instant(as_of_us: int | None) -> int | None:
 
 def _scene(text: str) -> str:
     if text and not SCENE_NAME.fullmatch(text):
-        raise InvalidRequest("scene", "is no name of a scene: a-z, 0-9, _ and -, at most 60")
+        raise InvalidRequest("scene", _NO_SCENE)
     return text or Scene.HOME
 
 
@@ -220,4 +230,4 @@ def _check_id(field: str, text: str) -> None:
     if not 1 <= len(text) <= MAX_ID_LENGTH:
         raise InvalidRequest(field, f"has {len(text)} characters; an id has 1 to {MAX_ID_LENGTH}")
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
-        raise InvalidRequest(field, "holds control characters or half a surrogate pair")
+        raise InvalidRequest(field, _CONTROLS)

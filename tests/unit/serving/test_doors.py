@@ -232,6 +232,60 @@ def test_what_must_be_mended_is_told_as_a_problem(
     assert problem["code"]
 
 
+@pytest.mark.parametrize(
+    ("more", "field", "hint"),
+    [
+        ({"json": {"customer_id": "a", "k": 1_000}}, "body.k", "less than or equal to 100"),
+        ({"json": {"customer_id": "a", "k": "5"}}, "body.k", "is no whole number"),
+        ({"json": {"customer_id": "a", "kk": 5}}, "body.kk", "no such field: look at its spelling"),
+        ({"json": {"customer_id": "a", "a b": 5}}, "body", "no such field: look at its spelling"),
+        ({"json": {"customer_id": "a\x07"}}, "body.customer_id", "holds control characters"),
+        ({"json": {"customer_id": "a", "scene": "A B"}}, "body.scene", "a-z, 0-9, _ and -"),
+        ({"json": {"customer_id": "a", "min_position": "x"}}, "body.min_position", "the token as"),
+        ({"json": {"customer_id": "a", "item_ids": ["x"] * 51}}, "body.item_ids", "not 51"),
+        ({"json": [1]}, "body", "Content-Type: application/json"),
+        ({"content": b"{"}, "body.1", "is no JSON from here on"),
+        (
+            {"json": {"customer_id": "a"}, "headers": {"X-Nearline-Deadline-Ms": "soon"}},
+            "header.X-Nearline-Deadline-Ms",
+            "should be a valid number",
+        ),
+    ],
+)
+def test_a_refusal_says_which_field_and_what_to_do_in_its_detail(
+    app: FastAPI, more: dict[str, Any], field: str, hint: str
+) -> None:
+    headers = {"Content-Type": "application/json", **more.pop("headers", {})}
+
+    told = call(app, "POST", "/v1/recommend", headers=headers, **more).json()
+
+    assert told["errors"][0]["field"] == field
+    assert hint in told["errors"][0]["hint"]
+    assert told["detail"] == f"{field}: {told['errors'][0]['hint']}"
+    assert not [odd for odd in ("Value error", "after validation", "^[") if odd in str(told)]
+
+
+def test_a_body_that_is_no_text_is_told_to_be_json(app: FastAPI) -> None:
+    headers = {"Content-Type": "application/json"}
+
+    refused = call(app, "POST", "/v1/recommend", content=b'{"\xff": 1}', headers=headers)
+
+    assert (refused.status_code, refused.json()["code"]) == (400, "bad_request")
+    assert refused.json()["detail"] == "The body cannot be read: send JSON in UTF-8."
+
+
+def test_tasks_that_are_not_known_are_named_over_grpc(shopped: Any) -> None:
+    context = Context()
+    frame = pb.ScoresRequest(customer_id="ann", tasks=["churn", "welth"]).SerializeToString()
+
+    asyncio.run(GrpcApi(shopped.answering).scores(frame, context))
+
+    assert context.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert context.details == (
+        "tasks: no such task: 'welth'; choose from churn, repurchase, category_demand"
+    )
+
+
 def test_a_problem_never_repeats_what_was_sent(app: FastAPI) -> None:
     body = {"customer_id": "secret\x01name", "my_secret_name": 1}
     response = call(app, "POST", "/v1/recommend", json=body)
@@ -254,6 +308,7 @@ def test_a_body_without_end_is_refused_before_it_is_read_whole(app: FastAPI) -> 
 
     assert response.status_code == 413
     assert response.json()["code"] == "too_large"
+    assert f"{MAX_BODY_BYTES:,} bytes" in response.json()["detail"]
     assert sent <= MAX_BODY_BYTES + 200_000
 
 
