@@ -9,11 +9,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from nearline.settings import LOOPBACK
 from serving.problems import problem
 
-_NOBODY = json.dumps(problem(503, "unavailable", "Nobody answers right now; ask again soon."))
+_NOBODY = problem(503, "unavailable", "Nobody answers right now; ask again soon.")
+# What HAProxy refuses by itself. Of a head that is no HTTP, or of more than 15 KB, it answers 400
+# before any of this is asked, with a page of HTML that 2.8 has built in.
+_REFUSALS = (
+    problem(400, "bad_request", "The request is no HTTP that can be read."),
+    problem(408, "timeout", "The request did not arrive whole in time; ask again."),
+    problem(500, "internal", "HAProxy failed here; its log says why."),
+)
+_DEFAULTS = "\ndefaults\n"
 _HTTP_DOOR = "\nfrontend http_frontend\n"
 # HAProxy asks another replica only what it holds whole; without this, one that is killed while
 # eight callers ask costs some of them their answer (measured: 8 in 6 kills, with it 0).
@@ -90,14 +99,20 @@ def mended(template: str, host: str) -> str:
     """
     before, fallback, after = with_doors_on(template, host).partition("\nbackend default_backend\n")
     _, item, rest = after.partition("{%-")
-    said = f"content-type application/problem+json string '{_NOBODY}' hdr Retry-After 1"
+    said = f"{_said(_NOBODY)} hdr Retry-After 1"
     answer = f"    http-request return status 503 {said}\n"
     for status in (502, 503, 504):
         before = before.replace(
             _RAYS_PAGE.format(status=status), f"http-error status {status} {said}"
         )
+    refusals = [f"    http-error status {one['status']} {_said(one)}\n" for one in _REFUSALS]
+    before = before.replace(_DEFAULTS, _DEFAULTS + "".join(refusals))
     before = before.replace(_HTTP_DOOR, _HTTP_DOOR + _WHOLE_QUESTIONS)
     return before + fallback + answer + item + rest
+
+
+def _said(told: Mapping[str, Any]) -> str:
+    return f"content-type application/problem+json string '{json.dumps(told)}'"
 
 
 def with_doors_on(template: str, host: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -66,6 +67,20 @@ def test_the_proxy_holds_each_question_whole_so_that_it_can_ask_another_replica(
     assert "\n    option http-buffer-request\n" in door
     # A gRPC stream may never be whole.
     assert ours.count("option http-buffer-request") == 1
+
+
+@pytest.mark.ray
+def test_what_the_proxy_refuses_by_itself_is_a_problem_as_far_as_it_lets_us() -> None:
+    ours = template("from serving import workers; workers.set_up()")
+    defaults = ours[ours.index("\ndefaults\n") : ours.index("\nfrontend ")]
+
+    said = re.findall(r"http-error status (\d+) content-type (\S+) string '(.*)'", defaults)
+
+    assert [int(status) for status, *_ in said] == [400, 408, 500, 502, 503, 504]
+    assert {kind for _, kind, _ in said} == {"application/problem+json"}
+    for status, _, text in said:
+        # 502 to 504 all say 503: that nobody answers right now.
+        assert json.loads(text)["status"] == min(int(status), 500) or int(status) > 500
 
 
 def test_other_lines_stay_as_they_are() -> None:
