@@ -104,10 +104,11 @@ def _record(
     raise NotRemakable(
         response_id,
         say(
-            "neither the log nor history knows it. It may be as of a stated instant, which is not "
-            "kept; or its exposure still waits for the log (GET /healthz: exposures_waiting)",
-            "日志和历史中都没有它。它可能是指定时间点的答案（不保留），或其曝光仍在等待写入日志"
-            "（GET /healthz：exposures_waiting）",
+            "neither the log nor history knows it. Only lists of items are kept: no scores, churn "
+            "or tags, and no answer as of a stated instant. Or its exposure still waits for the "
+            "log (GET /healthz: exposures_waiting)",
+            "日志和历史中都没有它。只保留商品列表：评分、流失、标签以及指定时间点的答案均不保留。"
+            "或其曝光仍在等待写入日志（GET /healthz：exposures_waiting）",
         ),
     )
 
