@@ -158,7 +158,10 @@ def ui(port: int) -> None:
         )
     store = register(home)
     click.echo(
-        say(f"Feast UI: http://{home.host}:{port}", f"Feast 界面：http://{home.host}:{port}")
+        say(
+            f"Feast UI: http://{home.host_shown}:{port}",
+            f"Feast 界面：http://{home.host_shown}:{port}",
+        )
     )
     store.serve_ui(host=home.host, port=port)
 

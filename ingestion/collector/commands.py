@@ -62,8 +62,8 @@ def collector(show_key: str | None) -> None:
     logs.start("collector")
 
     def ready() -> None:
-        http = f"http://{chosen.host}:{chosen.collector_http_port}"
-        grpc = f"{chosen.host}:{chosen.collector_grpc_port}"
+        http = f"http://{chosen.host_shown}:{chosen.collector_http_port}"
+        grpc = f"{chosen.host_shown}:{chosen.collector_grpc_port}"
         click.echo(
             say(
                 f"Collector ready: {http} and gRPC {grpc}. "

@@ -76,7 +76,7 @@ def _services(settings: Settings) -> Iterator[Result]:
     champion = probe_services.champion(settings.mlflow_uri)
     yield service_checks.champion(champion)
     yield service_checks.retraining(*probe_services.retraining_hours(settings.home))
-    address = f"http://{settings.host}:{settings.collector_http_port}"
+    address = f"http://{settings.host_shown}:{settings.collector_http_port}"
     yield service_checks.collector(probe_services.health(address), address)
-    address = f"http://{settings.host}:{settings.api_http_port}"
+    address = f"http://{settings.host_shown}:{settings.api_http_port}"
     yield service_checks.api(probe_services.health(address), address, champion.version)

@@ -84,9 +84,9 @@ def attend(console: Console, stack: Stack, stopped: Waiter) -> None:
 
 def addresses(settings: Settings) -> Text:
     """Where everything that runs can be reached: a line each."""
-    host = settings.host
+    host = settings.host_shown
     api = f"http://{host}:{settings.api_http_port}"
-    rows = (
+    rows = [
         (say("recommendations, HTTP", "推荐 HTTP"), f"{api}/v1/recommend"),
         (say("  its documentation", "  接口文档"), f"{api}/docs"),
         (say("recommendations, gRPC", "推荐 gRPC"), f"{host}:{settings.api_grpc_port}"),
@@ -95,12 +95,16 @@ def addresses(settings: Settings) -> Text:
             f"http://{host}:{settings.collector_http_port}/v1/batch",
         ),
         (say("events, gRPC", "采集 gRPC"), f"{host}:{settings.collector_grpc_port}"),
+        (say("  their write key", "  写入密钥"), "nearline collector --show-key"),
         (say("log, features (Redis)", "日志与特征（Redis）"), settings.redis_shown),
         (say("history (Parquet)", "历史（Parquet）"), str(settings.history)),
         (say("models (MLflow)", "模型（MLflow）"), settings.mlflow_uri),
         (say("scenes, rules (YAML)", "场景与规则（YAML）"), str(settings.policy_folder)),
         (say("log files", "日志文件"), str(settings.logs)),
-    )
+    ]
+    if host != settings.host:
+        everywhere = say("every address of this machine", "本机所有地址")
+        rows.append((say("listening on", "监听"), f"{everywhere} (NEARLINE_HOST={settings.host})"))
     width = max(cell_len(part) for part, _ in rows)
     shown = Text(
         say("What runs, and where; Ctrl-C stops all of it", "正在运行的服务；Ctrl-C 停止全部")

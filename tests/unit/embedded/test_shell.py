@@ -39,6 +39,19 @@ def test_each_address_and_path_stands_whole_on_a_line_of_its_own(
         assert any(line.endswith(f"  {address}") for line in lines), address
 
 
+def test_of_a_system_that_listens_everywhere_an_address_is_shown_that_can_be_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NEARLINE_LANG", "en")
+
+    shown = addresses(Settings(host="0.0.0.0")).plain
+
+    assert "http://127.0.0.1:7310/v1/recommend" in shown
+    assert shown.endswith("every address of this machine (NEARLINE_HOST=0.0.0.0)")
+    assert "0.0.0.0" not in shown.rpartition("\n")[0]
+    assert "every address" not in addresses(Settings()).plain
+
+
 def test_the_usual_addresses_fit_into_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     for language in ("en", "zh"):
         monkeypatch.setenv("NEARLINE_LANG", language)
