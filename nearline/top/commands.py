@@ -6,6 +6,8 @@ import click
 
 from nearline.say import say
 
+_WINDOW_S = 30.0
+
 
 @click.command(
     help=say(
@@ -36,11 +38,13 @@ from nearline.say import say
     "--window",
     "window_s",
     type=click.FloatRange(0.2, 86_400),
-    default=30.0,
-    show_default=True,
-    help=say("Seconds that the figures cover.", "统计覆盖的秒数。"),
+    show_default=say(f"{_WINDOW_S:g}; of one table: --every", f"{_WINDOW_S:g}；单张表：--every"),
+    help=say(
+        "Seconds that the figures cover; one table is printed when they have passed.",
+        "统计覆盖的秒数；只打印一张表时，等满后再打印。",
+    ),
 )
-def top(once: bool, as_json: bool, every_s: float, window_s: float) -> None:
+def top(once: bool, as_json: bool, every_s: float, window_s: float | None) -> None:
     """Look, and look again."""
     import time
     from collections import deque
@@ -62,7 +66,10 @@ def top(once: bool, as_json: bool, every_s: float, window_s: float) -> None:
     with run_until_stopped() as stopped, closing(Probe(settings)) as probe:
         seen = deque([probe.snapshot()])
         if as_json or once or not console.is_terminal:
-            time.sleep(every_s)
+            if window_s is not None:
+                told = say(f"counting for {window_s:g} s", f"统计 {window_s:g} 秒")
+                click.echo(told, err=True)
+            time.sleep(window_s or every_s)
             found = figures([*seen, probe.snapshot()])
             if as_json:
                 click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
@@ -73,7 +80,7 @@ def top(once: bool, as_json: bool, every_s: float, window_s: float) -> None:
 
             def look() -> None:
                 seen.append(probe.snapshot())
-                while len(seen) > 2 and seen[-1].at_s - seen[1].at_s >= window_s:
+                while len(seen) > 2 and seen[-1].at_s - seen[1].at_s >= (window_s or _WINDOW_S):
                     seen.popleft()
                 live.update(render(figures(seen)), refresh=True)
 

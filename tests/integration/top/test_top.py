@@ -96,6 +96,18 @@ def test_once_prints_one_table_as_a_pipe_does(environ: dict[str, str]) -> None:
         assert done.stdout.count("Freshness") == 1
 
 
+def test_one_table_covers_the_window_that_is_asked_for(environ: dict[str, str]) -> None:
+    done = subprocess.run(
+        command("--json", "--every", "0.2", "--window", "1"),
+        env=environ,
+        capture_output=True,
+        timeout=60,
+    )
+
+    assert 1.0 <= json.loads(done.stdout)["window_s"] < 3.0
+    assert b"counting for 1 s" in done.stderr
+
+
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_in_a_terminal_it_looks_again_until_it_is_stopped_and_leaves_the_screen_as_it_was(
     environ: dict[str, str], sent: signal.Signals
