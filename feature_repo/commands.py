@@ -51,20 +51,12 @@ def apply() -> None:
     )
 )
 def snapshot() -> None:
-    from nearline import offline, settings
+    from nearline import history, offline, settings
 
     home = settings.load()
     total = offline.events_in(home.history)
     if not total:
-        click.echo(
-            say(
-                f"{home.history} holds no events yet: `nearline import` or `nearline shop "
-                "generate` brings some, or set NEARLINE_HOME to the folder that has them.",
-                f"{home.history} 尚无事件：用 `nearline import` 或 `nearline shop generate` 导入，"
-                "或把 NEARLINE_HOME 设为已有数据的目录。",
-            ),
-            err=True,
-        )
+        click.echo(history.none_yet(home.history), err=True)
     with _progress() as progress:
         task = progress.add_task(say("Events folded", "已折叠事件"), total=total)
         done = offline.snapshot(

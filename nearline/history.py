@@ -30,6 +30,7 @@ from nearline.clock import utc
 from nearline.contracts.event import Event, Line, StatedFacts
 from nearline.contracts.position import LogPosition, start_of
 from nearline.errors import PermanentError
+from nearline.say import say
 
 _FACTS = pa.struct(
     [
@@ -222,6 +223,16 @@ def files(root: Path) -> list[Path]:
     Files being written (dot names) are not among them.
     """
     return sorted(without_contained(root.glob("day=*/[!.]*.parquet")))
+
+
+def none_yet(root: Path) -> str:
+    """What to tell a person whose history has no events, and how to bring some."""
+    return say(
+        f"{root} holds no events yet: `nearline import` or `nearline shop generate` brings some, "
+        "or set NEARLINE_HOME to the folder that has them.",
+        f"{root} 尚无事件：用 `nearline import` 或 `nearline shop generate` 导入，"
+        "或把 NEARLINE_HOME 设为已有数据的目录。",
+    )
 
 
 def without_contained(paths: Iterable[Path]) -> list[Path]:

@@ -29,6 +29,7 @@ def backfill() -> None:
     from ingestion.backfill.app import run
     from nearline.embedded.stack import Stack
     from nearline.embedded.valkey import port_is_free
+    from nearline.history import none_yet
     from nearline.settings import LOOPBACK, load
 
     settings = load()
@@ -37,6 +38,8 @@ def backfill() -> None:
             # Nothing runs here: the embedded store is needed, and `nearline up` has a worker.
             own.enter_context(Stack(settings)).store()
         report = run(settings)
+    if not report.events:
+        click.echo(none_yet(settings.history), err=True)
     rate = report.events / report.seconds if report.seconds > 0 else 0.0
     click.echo(
         say(

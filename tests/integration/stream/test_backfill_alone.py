@@ -17,6 +17,23 @@ from nearline.history import table_of, write_day_file
 
 
 @pytest.mark.redis
+def test_a_backfill_of_nothing_says_how_to_bring_something(tmp_path: Path) -> None:
+    environ = {"NEARLINE_HOME": str(tmp_path), "NEARLINE_REDIS_PORT": str(free_port())}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "nearline", "backfill"],
+        env={**os.environ, **environ, "NEARLINE_LANG": "en"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "0 events became" in done.stdout
+    assert f"{tmp_path / 'history'} holds no events yet: `nearline import`" in done.stderr
+
+
+@pytest.mark.redis
 def test_a_backfill_needs_no_running_store_and_leaves_none(tmp_path: Path) -> None:
     event = Event(
         event_id="1",
