@@ -134,7 +134,8 @@ Channel = Annotated[
         max_length=MAX_ID_LENGTH,
         pattern=TEXT_PATTERN,
         description="By what way the list reaches the customer (such as push, email); frequency "
-        "caps count by it. Left out, the scene's own.",
+        "caps count by it. Any name is taken, and one that no cap names has none. Left out, the "
+        "scene's own.",
     ),
 ]
 Age = Annotated[

@@ -25,6 +25,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from nearline.contracts.position import partition_of
 from nearline.v1 import recommend_pb2 as pb
 from nearline.v1 import recommend_pb2_grpc
+from serving import problems
+from serving.limits import MAX_BODY_BYTES
 from serving.policy.load import shipped
 from tests.integration.serving.conftest import PARTITIONS, happen
 from tests.integration.serving.recompose import Recomposer
@@ -232,6 +234,23 @@ def test_only_haproxys_doors_are_where_the_host_says(service: Any) -> None:
         assert len(service.listening([replica])) == 4
     others = service.listening(service.processes()) - doors
     assert {address for address, _ in others} == {"127.0.0.1"}
+
+
+def test_the_door_reads_15_kb_of_address_and_headers_and_a_body_up_to_its_limit(
+    service: Any,
+) -> None:
+    """As docs/clients.md says; the page of HTML is built into HAProxy, and asks for no problem."""
+
+    def ask(characters: int) -> httpx.Response:
+        answer: httpx.Response = service.http.get(f"/v1/tags/{'a' * characters}")
+        return answer
+
+    read, refused = ask(15_000), ask(16_000)
+    large = service.http.post("/v1/recommend", content=b" " * (MAX_BODY_BYTES + 1))
+
+    assert (read.status_code, read.headers["content-type"]) == (422, problems.MEDIA_TYPE)
+    assert (refused.status_code, refused.headers["content-type"]) == (400, "text/html")
+    assert (large.status_code, large.headers["content-type"]) == (413, problems.MEDIA_TYPE)
 
 
 def test_training_libraries_are_not_even_loaded(service: Any) -> None:
