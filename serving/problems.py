@@ -171,7 +171,7 @@ def _hint(found: Mapping[str, Any], patterns: Mapping[str, str]) -> str:
             return "is no JSON object: send one, with Content-Type: application/json"
         case "extra_forbidden":
             return "no such field: look at its spelling in GET /openapi.json"
-    return str(found["msg"]).replace(" after validation", "")
+    return str(found["msg"]).removeprefix("Input ").replace(" after validation", "")
 
 
 def _is_name(part: object) -> bool:
