@@ -16,6 +16,7 @@ from nearline.doctor import (
 )
 from nearline.doctor.probe_store import Store
 from nearline.doctor.result import Result, not_checked
+from nearline.embedded.stack import host_fault
 from nearline.say import Words
 from nearline.settings import Settings
 
@@ -33,7 +34,10 @@ def _machine(settings: Settings) -> Iterator[Result]:
         found = probe_machine.installed(list(wanted))
         yield machine_checks.packages(wanted, found, probe_machine.own_packages())
     yield machine_checks.disk(probe_machine.free_gb(settings.home), str(settings.home))
-    yield machine_checks.ports(probe_machine.ports(settings))
+    if fault := host_fault(settings):
+        yield not_checked("ports", Words(fault, fault))
+    else:
+        yield machine_checks.ports(probe_machine.ports(settings))
 
 
 def _store(settings: Settings) -> Iterator[Result]:

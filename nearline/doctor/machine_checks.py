@@ -119,7 +119,9 @@ def ports(found: Sequence[Port]) -> Result:
 
 
 def _move(taken: Sequence[Port]) -> Words:
-    variables = ", ".join(f"{port.variable}={port.number + 100}" for port in taken)
+    # One variable may move two ports: the first of them is its own.
+    moved = {port.variable: port.number + 100 for port in reversed(taken)}
+    variables = ", ".join(f"{variable}={number}" for variable, number in reversed(moved.items()))
     return Words(
         f"Stop them, or choose other ports: {variables} (`nearline demo --any-port` chooses).",
         f"停止它们，或更换端口：{variables}（`nearline demo --any-port` 会自动选择）。",

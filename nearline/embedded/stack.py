@@ -172,15 +172,21 @@ def _host_of(port: str, settings: Settings) -> str:
     return LOOPBACK if port == "redis_port" else settings.host
 
 
-def _check_host(settings: Settings) -> None:
+def host_fault(settings: Settings) -> str | None:
+    """Why nothing on this machine can listen on the host; None where something can."""
     try:
         free_port(settings.host)
     except OSError as error:
+        return f"NEARLINE_HOST={settings.host!r} cannot be listened on ({error.strerror})"
+    return None
+
+
+def _check_host(settings: Settings) -> None:
+    if fault := host_fault(settings):
         raise PermanentError(
-            f"NEARLINE_HOST={settings.host!r} cannot be listened on ({error.strerror}): expected "
-            f"an IPv4 address or a name of this machine, such as {LOOPBACK} (for programs here "
-            "alone) or 0.0.0.0 (all of its addresses)"
-        ) from error
+            f"{fault}: expected an IPv4 address or a name of this machine, such as {LOOPBACK} "
+            "(for programs here alone) or 0.0.0.0 (all of its addresses)"
+        )
 
 
 def check_ports(settings: Settings) -> None:

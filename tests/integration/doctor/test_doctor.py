@@ -10,8 +10,10 @@ import redis
 from click.testing import CliRunner
 
 from nearline import keys
+from nearline.doctor import probe_services
 from nearline.doctor.commands import doctor
 from nearline.doctor.probe_store import Store
+from nearline.doctor.service_checks import Health
 from nearline.embedded.valkey import EmbeddedValkey, free_port
 
 pytestmark = pytest.mark.redis
@@ -43,6 +45,18 @@ def test_without_anything_running_it_says_so_and_leaves_no_trace(
         assert levels[name] == "fail"
     assert found["event_log"]["what"].startswith("not checked")
     assert not home.exists()
+
+
+def test_a_host_that_is_not_here_is_told_as_that_and_not_as_ports_that_are_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NEARLINE_HOST", "203.0.113.1")  # of nobody (RFC 5737)
+    # Where packets to nobody are dropped, each question would wait for its limit.
+    monkeypatch.setattr(probe_services, "health", lambda _: Health(error="not asked"))
+
+    found = run(monkeypatch, tmp_path, f"redis://127.0.0.1:{free_port()}/0")
+
+    assert "not checked: NEARLINE_HOST='203.0.113.1' cannot be" in found["ports"]["what"]
 
 
 def test_our_own_server_is_durable_and_evicts_nothing(

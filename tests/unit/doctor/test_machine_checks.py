@@ -79,5 +79,14 @@ def test_a_port_of_another_program_fails_and_names_both() -> None:
     assert "NEARLINE_COLLECTOR_HTTP_PORT=7400" in result.todo.en
 
 
+def test_a_variable_that_moves_two_ports_is_told_once() -> None:
+    taken = [
+        Port(number, part, "NEARLINE_METRICS_PORT", PortState.UNKNOWN)
+        for number, part in ((7330, "worker"), (7331, "history"))
+    ]
+
+    assert "ports: NEARLINE_METRICS_PORT=7430 (" in ports(taken).todo.en
+
+
 def test_a_port_of_we_know_not_whom_warns() -> None:
     assert ports([port(PortState.UNKNOWN)]).level is Level.WARN
