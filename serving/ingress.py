@@ -7,7 +7,7 @@ driver as in every process that it starts.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,22 +38,22 @@ def environment(
     host: str,
     folder: Path,
     *,
-    free_port: Callable[[], int],
-    replica_ports: Sequence[int],
+    ports: Sequence[int],
     metrics: Path,
 ) -> Mapping[str, str]:
     """Variables of Ray's processes for HAProxy and throughput mode.
 
     `folder` is for HAProxy's configuration and sockets, `metrics` for what the replicas share
-    with Prometheus' library. `free_port` is asked for each port that nobody calls by number,
-    `replica_ports` are for the replicas' own: Ray's numbers are the same for every service, and
-    gRPC servers of two services can listen on one port, so that each would be asked for the other.
+    with Prometheus' library. `ports` are for what nobody calls by number, mostly the replicas:
+    Ray's own numbers are the same for every service, and gRPC servers of two services can listen on
+    one port, so that each would be asked for the other.
 
     A second asking doubles nothing but what a frequency cap counts (rather a message too few), so
     a replica that dies in the middle of a question costs the caller nothing: another is asked.
     """
-    half = len(replica_ports) // 2
-    over_http, over_grpc = replica_ports[:half], replica_ports[half:]
+    pages, statistics, fallback_http, fallback_grpc, *replicas = ports
+    half = len(replicas) // 2
+    over_http, over_grpc = replicas[:half], replicas[half:]
     return {
         HOST_VARIABLE: host,
         "OMP_NUM_THREADS": "1",
@@ -75,14 +75,14 @@ def environment(
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
         "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(pages),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(statistics),
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(over_http[0]),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(over_http[-1]),
         "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(over_grpc[0]),
         "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(over_grpc[-1]),
-        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
-        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(free_port()),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback_http),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(fallback_grpc),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),

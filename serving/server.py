@@ -21,7 +21,7 @@ import httpx
 import psutil
 
 from nearline.clock import SystemClock
-from nearline.embedded.valkey import free_port, port_is_free
+from nearline.embedded.valkey import port_is_free
 from nearline.errors import PermanentError, TransientError
 from nearline.own_ray import keep_to_loopback
 from nearline.settings import LOOPBACK, Settings
@@ -31,6 +31,7 @@ from serving.ingress import environment
 READY_LIMIT_S = 180.0
 OBJECT_STORE_BYTES = 80 * 1024 * 1024  # Requests travel inline; Ray's least allowed is 75 MB.
 _STOP_LIMIT_S = 10.0
+_PROXY_PORTS = 4
 _REPLICA_PORTS = 50  # For each door. A port rests for a while after its replica has ended.
 _FIRST_PORT, _LAST_PORT = 20_000, 32_000
 _SESSION, _MARKER = "nl-ray-", "NEARLINE_RAY_SESSION"
@@ -57,8 +58,7 @@ def running(
     ingress = environment(
         settings.host,
         session,
-        free_port=free_port,
-        replica_ports=_replica_ports(),
+        ports=_ports(),
         metrics=shared,
     )
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # Nothing leaves this machine unasked.
@@ -145,9 +145,9 @@ def _check_ports(settings: Settings) -> None:
             )
 
 
-def _replica_ports() -> range:
-    """Ports for the replicas that nobody uses, below those that the kernel gives away."""
-    size = 2 * _REPLICA_PORTS
+def _ports() -> range:
+    """Ports that nobody uses, below those that the kernel gives away before we bind them."""
+    size = _PROXY_PORTS + 2 * _REPLICA_PORTS
     starts = list(range(_FIRST_PORT, _LAST_PORT - size, size))
     secrets.SystemRandom().shuffle(starts)  # Two services may start at the same moment.
     for first in starts:
@@ -156,7 +156,7 @@ def _replica_ports() -> range:
             return ports
     raise PermanentError(
         f"no {size} ports in a row are free on {LOOPBACK} between {_FIRST_PORT} and {_LAST_PORT}, "
-        "and serving needs them for its replicas. Stop services that nobody needs."
+        "and serving needs them for its parts. Stop services that nobody needs."
     )
 
 

@@ -128,9 +128,7 @@ def test_ray_knows_every_variable_that_it_is_given(tmp_path: Path) -> None:
     (ray,) = find_spec("ray").submodule_search_locations  # type: ignore[union-attr,misc]
     known = "".join(path.read_text() for path in (Path(ray) / "serve" / "_private").glob("*.py"))
     core = (Path(ray) / "core" / "src" / "ray" / "raylet" / "raylet").read_bytes()
-    given = environment(
-        "127.0.0.1", tmp_path, free_port=lambda: 1, replica_ports=range(4), metrics=tmp_path
-    )
+    given = environment("127.0.0.1", tmp_path, ports=range(8), metrics=tmp_path)
 
     unknown = [one for one in given if one.startswith("RAY_") and f'"{one}"' not in known]
 
@@ -138,19 +136,12 @@ def test_ray_knows_every_variable_that_it_is_given(tmp_path: Path) -> None:
 
 
 def test_no_two_parts_are_given_one_port(tmp_path: Path) -> None:
-    numbers = iter(range(5_000, 6_000))
-    given = environment(
-        "::1",
-        tmp_path,
-        free_port=lambda: next(numbers),
-        replica_ports=range(20_000, 20_100),
-        metrics=tmp_path,
-    )
+    given = environment("::1", tmp_path, ports=range(20_000, 20_104), metrics=tmp_path)
 
     ports = {name: int(one) for name, one in given.items() if name.endswith("_PORT")}
     assert len(ports) == len(set(ports.values())) == 8
     ends = [given[f"RAY_SERVE_DIRECT_INGRESS_{one}_PORT"] for one in ENDS]
-    assert ends == ["20000", "20049", "20050", "20099"]
+    assert ends == ["20004", "20053", "20054", "20103"]
 
 
 ENDS = ("MIN_HTTP", "MAX_HTTP", "MIN_GRPC", "MAX_GRPC")
@@ -159,10 +150,10 @@ ENDS = ("MIN_HTTP", "MAX_HTTP", "MIN_GRPC", "MAX_GRPC")
 def test_replicas_get_ports_that_nobody_listens_on(monkeypatch: pytest.MonkeyPatch) -> None:
     from serving import server
 
-    monkeypatch.setattr(server, "port_is_free", lambda _, port: 25_000 <= port < 25_200)
-    found = {server._replica_ports() for _ in range(20)}
-    assert found <= {range(25_000, 25_100), range(25_100, 25_200)}
+    monkeypatch.setattr(server, "port_is_free", lambda _, port: 25_000 <= port < 25_400)
+    found = {server._ports() for _ in range(20)}
+    assert found <= {range(25_096, 25_200), range(25_200, 25_304)}
 
     monkeypatch.setattr(server, "port_is_free", lambda _, port: port % 90 != 0)
-    with pytest.raises(PermanentError, match="no 100 ports in a row are free"):
-        server._replica_ports()
+    with pytest.raises(PermanentError, match="no 104 ports in a row are free"):
+        server._ports()
