@@ -16,17 +16,25 @@ from nearline.feast_layout import CUSTOMER_VIEW
 from nearline.history import table_of, write_day_file
 
 
-@pytest.mark.redis
-def test_a_backfill_of_nothing_says_how_to_bring_something(tmp_path: Path) -> None:
-    environ = {"NEARLINE_HOME": str(tmp_path), "NEARLINE_REDIS_PORT": str(free_port())}
-
-    done = subprocess.run(
+def backfill(home: Path, port: int) -> subprocess.CompletedProcess[str]:
+    """The command, where nothing runs."""
+    environ = {
+        "NEARLINE_HOME": str(home),
+        "NEARLINE_REDIS_PORT": str(port),
+        "NEARLINE_LANG": "en",
+    }
+    return subprocess.run(
         [sys.executable, "-m", "nearline", "backfill"],
-        env={**os.environ, **environ, "NEARLINE_LANG": "en"},
+        env={**os.environ, **environ},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+@pytest.mark.redis
+def test_a_backfill_of_nothing_says_how_to_bring_something(tmp_path: Path) -> None:
+    done = backfill(tmp_path, free_port())
 
     assert done.returncode == 0, done.stderr
     assert "0 events became" in done.stdout
@@ -50,15 +58,8 @@ def test_a_backfill_needs_no_running_store_and_leaves_none(tmp_path: Path) -> No
         tmp_path / "history", "2025-10-09", "import-test-0_0_0.parquet", table_of([event])
     )
     port = free_port()
-    environ = {"NEARLINE_HOME": str(tmp_path), "NEARLINE_REDIS_PORT": str(port)}
 
-    done = subprocess.run(
-        [sys.executable, "-m", "nearline", "backfill"],
-        env={**os.environ, **environ, "NEARLINE_LANG": "en"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = backfill(tmp_path, port)
 
     assert done.returncode == 0, done.stderr
     assert "1 events became 1 customers and 1 items" in done.stdout
