@@ -125,7 +125,8 @@ class Following:
         self._bundles, self._shelf = bundles, shelf
         self._before, self._clock_s = before, clock_s
         self._refused: dict[str, _Refusal] = {}
-        self.desired = NOTHING
+        self.desired = self.followed = NOTHING
+        """What was read last, and what the shelf was moved to last: between the two it loads."""
 
     @property
     def refused(self) -> str:
@@ -148,6 +149,7 @@ class Following:
             self._shelf.activate(champion)
         # One that is refused is not stood in for by the one before.
         self._shelf.challenge(challenger if await self._has(challenger) else "")
+        self.followed = desired
 
     async def _has(self, version: str) -> bool:
         """Whether a version is resident, loading it where it is not."""

@@ -38,6 +38,7 @@ from serving.watch import WatchState
 
 _SILENT_WATCHER_US = 30_000_000
 _READY_LIMIT_S = 60.0  # Then it answers with what is there.
+_STARTING_EVERY_S = 0.05
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +90,9 @@ class Replica:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_READY_LIMIT_S):
                 await self._look()
+                while not self._has_followed():
+                    await asyncio.sleep(_STARTING_EVERY_S)
+                    await self._following.step()
         # A million items take minutes: loading goes on beyond the limit, as beginning again would.
         loading = asyncio.create_task(self._once("the items", self._follower.step))
         await asyncio.wait([loading], timeout=_READY_LIMIT_S)
@@ -115,7 +119,7 @@ class Replica:
         """What this process has, and what the watcher last found."""
         desired = self._following.desired
         watched = desired.watched
-        if desired.at_us < self._config.started_us:
+        if not self._has_followed():
             watched = WatchState()
         elif self._clock.now_us() - desired.at_us > _SILENT_WATCHER_US and desired.at_us:
             watched = WatchState(
@@ -142,6 +146,14 @@ class Replica:
             policy=self._policy.policy.version,
             policy_refused="; ".join(map(str, self._policy.errors)),
         )
+
+    def _has_followed(self) -> bool:
+        """Whether the shelf was moved to what the watcher of this service found, at least once.
+
+        Until then a replica, of two that start, would answer without the bundle that is there.
+        """
+        followed = self._following.followed
+        return followed.watched.looked and followed.at_us >= self._config.started_us
 
     def _items(self) -> ItemTable | None:
         return self._follower.table if self._follower.loaded else None

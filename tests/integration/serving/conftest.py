@@ -36,7 +36,9 @@ class Service:
 
     host = "127.0.0.2"  # Of this machine, and not the address where all of Ray is.
 
-    def __init__(self, home: Path, valkey: EmbeddedValkey, **variables: str) -> None:
+    def __init__(
+        self, home: Path, valkey: EmbeddedValkey, champion: int | None = None, **variables: str
+    ) -> None:
         self.home, self.valkey = home, valkey
         self.http_port, self.grpc_port = free_port(), free_port()
         self.environ = {
@@ -53,6 +55,8 @@ class Service:
             **variables,
         }
         self.seeds: dict[str, int] = {}  # of the bundles published, by version
+        if champion is not None:  # The seed of one that is there before anything starts.
+            self.publish(champion)
         self.output = home / "serve.out"
         started = time.monotonic()
         with self.output.open("wb") as output:

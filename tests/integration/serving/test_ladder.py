@@ -97,11 +97,14 @@ def hurt(
     home = tmp_path_factory.mktemp("ladder")
     with EmbeddedValkey(home / "valkey", free_port()) as valkey:
         running = Service(
-            home, valkey, NEARLINE_FEATURES_TIMEOUT_MS="60", NEARLINE_DEADLINE_MS=str(DEADLINE_MS)
+            home,
+            valkey,
+            champion=1,
+            NEARLINE_FEATURES_TIMEOUT_MS="60",
+            NEARLINE_DEADLINE_MS=str(DEADLINE_MS),
         )
         try:
-            version = running.publish(1)
-            running.everywhere(lambda health: health["bundle"] == version)
+            running.first = running.healths()
             shop(running, tiny)
             calm = Load(f"http://{running.host}:{running.http_port}/v1/recommend")
             calm.around(lambda: None, 3.0)
@@ -144,6 +147,12 @@ def well_again(hurt: Any, wait_until: Callable[..., None]) -> None:
     wait_until(lambda: hurt.health()["status"] == "ok", 30)
     wait_until(lambda: hurt.recommend("shopper-1")["degraded"] == [])
     assert hurt.recommend("shopper-1")["items"]
+
+
+def test_a_service_that_starts_with_a_champion_is_ready_with_it_in_every_replica(
+    hurt: Any,
+) -> None:
+    assert [health["bundle"] for health in hurt.first] == [*hurt.seeds, *hurt.seeds]
 
 
 def test_redis_that_hangs_costs_the_features_and_nothing_else(

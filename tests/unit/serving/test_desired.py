@@ -37,10 +37,12 @@ class Replica:
     def __init__(self, bundles: Path) -> None:
         self.shelf, self.now_s = Shelf(), 1_000.0
         self.before: list[tuple[str, str | None]] = []
+        self.followed_before: list[Desired] = []
         self.following = Following(bundles, self.shelf, self._before, lambda: self.now_s)
 
     async def _before(self, bundle: Bundle) -> None:
         self.before.append((bundle.version, self.champion))
+        self.followed_before.append(self.following.followed)
 
     def step(self) -> None:
         asyncio.run(self.following.step())
@@ -93,6 +95,15 @@ def test_a_bundle_is_made_ready_before_it_answers(bundles: Path) -> None:
     # With each version, what answered while its items were being loaded.
     assert replica.before == [("1", None), ("2", "1"), ("3", "2")]
     assert (replica.champion, replica.challenger) == ("2", "3")
+
+
+def test_what_is_wished_is_followed_only_when_it_answers(bundles: Path) -> None:
+    replica = Replica(bundles)
+    wish(bundles, "1")
+    replica.step()
+
+    assert replica.followed_before == [desired.NOTHING]
+    assert replica.following.followed == replica.following.desired != desired.NOTHING
 
 
 def test_both_may_change_in_one_look(bundles: Path) -> None:
