@@ -198,6 +198,15 @@ class Service:
             self.process.terminate()
             self.process.wait(60)
 
+    def close(self) -> None:
+        """End it, with whatever it left behind."""
+        self.http.close()
+        self.channel.close()
+        self.redis.close()
+        self.stop()
+        for process in self.processes():
+            process.kill()
+
 
 def answers_http(client: httpx.Client) -> bool:
     try:
@@ -249,12 +258,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         try:
             yield running
         finally:
-            running.http.close()
-            running.channel.close()
-            running.redis.close()
-            running.stop()
-            for process in running.processes():
-                process.kill()
+            running.close()
 
 
 @pytest.fixture(scope="session")

@@ -111,12 +111,7 @@ def hurt(
             running.calm_p99_ms = calm.p99_ms
             yield running
         finally:
-            running.http.close()
-            running.channel.close()
-            running.redis.close()
-            running.stop()
-            for process in running.processes():
-                process.kill()
+            running.close()
 
 
 def stand(
