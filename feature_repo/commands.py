@@ -104,12 +104,11 @@ def get(customer_id: str | None, item_id: str | None) -> None:
     from feature_repo.finishing import CUSTOMER, ITEM
     from feature_repo.retrieval import apply as register
     from feature_repo.retrieval import online, open_store
-    from nearline import settings
     from nearline.clock import SystemClock
-    from nearline.embedded.running import of_what_runs
+    from nearline.embedded.running import settings_of_what_runs
     from nearline.errors import StoreUnavailable
 
-    home = of_what_runs(settings.load())
+    home = settings_of_what_runs()
     profile = CUSTOMER if customer_id else ITEM
     store = open_store(home) if home.registry.is_file() else register(home)
     try:
@@ -170,10 +169,9 @@ def env() -> None:
     import shlex
 
     from feature_repo.environment import variables
-    from nearline import settings
-    from nearline.embedded.running import of_what_runs
+    from nearline.embedded.running import settings_of_what_runs
 
-    for name, value in variables(of_what_runs(settings.load())).items():
+    for name, value in variables(settings_of_what_runs()).items():
         click.echo(f"export {name}={shlex.quote(value)}")
 
 

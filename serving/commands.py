@@ -122,8 +122,7 @@ def replay_answer(response_id: str, as_json: bool) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
-    from nearline import settings
-    from nearline.embedded.running import of_what_runs
+    from nearline.embedded.running import settings_of_what_runs
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(say("reading what was known", "读取当时已知的信息"), total=None)
@@ -132,7 +131,7 @@ def replay_answer(response_id: str, as_json: bool) -> None:
         from serving.replaying import replay
 
         done = replay(
-            of_what_runs(settings.load()),
+            settings_of_what_runs(),
             response_id,
             lambda events, of: bar.update(task, advance=events, total=of),
         )

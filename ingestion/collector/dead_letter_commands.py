@@ -18,9 +18,9 @@ from rich.table import Table
 from ingestion.collector import dead_letters
 from ingestion.collector.dead_letters import KEPT, Letter, Replay
 from ingestion.collector.limits import Limits
-from nearline import keys, settings, write_keys
+from nearline import keys, write_keys
 from nearline.clock import SystemClock, utc
-from nearline.embedded.running import of_what_runs
+from nearline.embedded.running import settings_of_what_runs
 from nearline.errors import StoreUnavailable
 from nearline.log import EventLog
 from nearline.say import say
@@ -171,7 +171,7 @@ def _with_progress(client: redis.Redis, chosen: Settings) -> Iterator[Letter]:
 
 @contextlib.contextmanager
 def _store() -> Iterator[tuple[Settings, redis.Redis]]:
-    chosen = of_what_runs(settings.load())
+    chosen = settings_of_what_runs()
     with redis.Redis.from_url(chosen.redis_address) as client:
         try:
             yield chosen, client

@@ -223,15 +223,14 @@ def replay(
     from ingestion.connectors.rows import open_rows
     from ingestion.connectors.shell import stop_on_signals
     from ingestion.connectors.view import counts_text
-    from nearline import settings as settings_module
     from nearline.client.exchange import Exchange
     from nearline.client.retry import Backoff
     from nearline.client.transport import Transport
     from nearline.clock import SystemClock, utc
-    from nearline.embedded.running import of_what_runs
+    from nearline.embedded.running import settings_of_what_runs
     from nearline.write_keys import first_key
 
-    settings = of_what_runs(settings_module.load())
+    settings = settings_of_what_runs()
     clock = SystemClock()
     known = mapping_module.load(mapping)
     source = open_rows(file, known, from_row)

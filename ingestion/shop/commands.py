@@ -152,12 +152,11 @@ def live(
     from ingestion.connectors.shell import stop_on_signals
     from ingestion.shop import truth
     from ingestion.shop.live import Crowd, Services, shop_live
-    from nearline import settings as settings_module
     from nearline.clock import SystemClock
-    from nearline.embedded.running import of_what_runs
+    from nearline.embedded.running import settings_of_what_runs
     from nearline.write_keys import first_key
 
-    settings = of_what_runs(settings_module.load())
+    settings = settings_of_what_runs()
     known = truth.load(settings.truth)
     seed = secrets.randbelow(1 << 32) if seed is None else seed
     console = Console(stderr=True)

@@ -24,13 +24,12 @@ def doctor(as_json: bool) -> None:
     """Examine, tell, and end with what was found."""
     from rich.console import Console
 
-    from nearline import settings as settings_module
     from nearline.doctor.examine import examine
     from nearline.doctor.result import Result, failures, to_json
     from nearline.doctor.view import render
-    from nearline.embedded.running import of_what_runs
+    from nearline.embedded.running import settings_of_what_runs
 
-    settings = of_what_runs(settings_module.load())
+    settings = settings_of_what_runs()
     results: list[Result] = []
     out, progress = Console(), Console(stderr=True)
     # Looking at the model registry takes seconds: each line appears as soon as it is known.

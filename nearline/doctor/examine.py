@@ -35,7 +35,9 @@ def _machine(settings: Settings) -> Iterator[Result]:
         yield machine_checks.packages(wanted, found, probe_machine.own_packages())
     yield machine_checks.disk(probe_machine.free_gb(settings.home), str(settings.home))
     if fault := host_fault(settings):
-        yield not_checked("ports", Words(fault, fault))
+        host = f"NEARLINE_HOST={settings.host!r}"
+        because = Words(f"{host} cannot be listened on ({fault})", f"{host} 无法监听（{fault}）")
+        yield not_checked("ports", because)
     else:
         yield machine_checks.ports(probe_machine.ports(settings))
 

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from nearline.errors import PermanentError
-from nearline.settings import Settings
+from nearline.settings import Settings, load
 
 DEMO, DEMO_OF_EVENTS = "demo", "demo-events"
 _DEMOS = (DEMO, DEMO_OF_EVENTS)
@@ -73,6 +73,11 @@ def of_what_runs(settings: Settings) -> Settings:
         if f"NEARLINE_{name.upper()}" not in os.environ
     }
     return replace(settings, home=home, **ports)  # type: ignore[arg-type]
+
+
+def settings_of_what_runs() -> Settings:
+    """`of_what_runs` of the environment's settings: what every command beside the system reads."""
+    return of_what_runs(load())
 
 
 def _ports_of(home: Path) -> dict[str, int]:

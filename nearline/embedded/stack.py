@@ -173,19 +173,20 @@ def _host_of(port: str, settings: Settings) -> str:
 
 
 def host_fault(settings: Settings) -> str | None:
-    """Why nothing on this machine can listen on the host; None where something can."""
+    """Why nothing on this machine can listen on the host, as the system says it; or None."""
     try:
         free_port(settings.host)
     except OSError as error:
-        return f"NEARLINE_HOST={settings.host!r} cannot be listened on ({error.strerror})"
+        return error.strerror or type(error).__name__
     return None
 
 
 def _check_host(settings: Settings) -> None:
     if fault := host_fault(settings):
         raise PermanentError(
-            f"{fault}: expected an IPv4 address or a name of this machine, such as {LOOPBACK} "
-            "(for programs here alone) or 0.0.0.0 (all of its addresses)"
+            f"NEARLINE_HOST={settings.host!r} cannot be listened on ({fault}): expected an IPv4 "
+            f"address or a name of this machine, such as {LOOPBACK} (for programs here alone) or "
+            "0.0.0.0 (all of its addresses)"
         )
 
 

@@ -54,15 +54,14 @@ def top(once: bool, as_json: bool, every_s: float, window_s: float | None) -> No
     from rich.console import Console
     from rich.live import Live
 
-    from nearline import settings as settings_module
-    from nearline.embedded.running import of_what_runs
+    from nearline.embedded.running import settings_of_what_runs
     from nearline.embedded.shell import run_until_stopped
     from nearline.top.figures import figures
     from nearline.top.probe import Probe
     from nearline.top.view import render
 
     console = Console()
-    settings = of_what_runs(settings_module.load())
+    settings = settings_of_what_runs()
     with run_until_stopped() as stopped, closing(Probe(settings)) as probe:
         seen = deque([probe.snapshot()])
         if as_json or once or not console.is_terminal:

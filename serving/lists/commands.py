@@ -163,12 +163,11 @@ def demand(**given: Any) -> None:
 
 
 def _run(purpose: str, given: dict[str, Any]) -> None:
-    from nearline import settings
-    from nearline.embedded.running import of_what_runs
+    from nearline.embedded.running import settings_of_what_runs
     from serving.policy.folder import KEPT
     from serving.policy.telling import in_force, told
 
-    chosen = of_what_runs(settings.load())
+    chosen = settings_of_what_runs()
     held = in_force(chosen.policy_folder, chosen.bundles / KEPT)
     if held.errors:
         going_on = say("goes on by the last good files; mend:", "沿用上次可用的文件；请修正：")

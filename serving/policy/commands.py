@@ -196,10 +196,9 @@ def init() -> None:
 
 
 def _folder() -> Path:
-    from nearline import settings
-    from nearline.embedded.running import of_what_runs
+    from nearline.embedded.running import settings_of_what_runs
 
-    return of_what_runs(settings.load()).policy_folder
+    return settings_of_what_runs().policy_folder
 
 
 def _policy() -> Policy:

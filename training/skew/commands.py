@@ -46,15 +46,14 @@ if TYPE_CHECKING:
 def skew(hours: float) -> None:
     from rich.console import Console
 
-    from nearline import settings
     from nearline.clock import SystemClock
-    from nearline.embedded.running import of_what_runs
+    from nearline.embedded.running import settings_of_what_runs
 
     log = Console(stderr=True)
     log.print(say("loading Feast ...", "正在加载 Feast ……"))
     from training.skew.report import to_text
 
-    found = compared(of_what_runs(settings.load()), SystemClock().now_us(), hours)
+    found = compared(settings_of_what_runs(), SystemClock().now_us(), hours)
     click.echo(to_text(found))
     if not found.holds:
         raise SystemExit(1)
