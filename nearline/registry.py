@@ -5,13 +5,11 @@ Only training writes MLflow. MLflow itself is imported on first use: it takes se
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import secrets
 import shutil
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -31,8 +29,18 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-RESOLVE_LIMIT_S = 5
-_FIRST_BYTE_LIMIT_S = 120  # A server fetches a file whole before it hands it on.
+_SILENCE_LIMIT_S = 20  # A server fetches a file whole before it hands it on.
+
+
+def give_up_soon() -> None:
+    """Ask a registry over HTTP twice from now on, and wait 20 s each time.
+
+    For processes that have something to go on with, or somebody who waits: MLflow alone asks for
+    four minutes before it says that nobody answers. Training leaves it at that. What an operator
+    has set stands. MLflow reads both at each request, so before other threads start.
+    """
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(_SILENCE_LIMIT_S))
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 
 
 def client(uri: str) -> MlflowClient:
@@ -63,13 +71,12 @@ def resolve(uri: str, alias: str) -> str | None:
     """The version number that an alias points to, None when nothing carries it.
 
     10 to 20 ms on sqlite: cheap to poll. Raises StoreUnavailable when the registry does
-    not answer, over HTTP within 5 s.
+    not answer; over HTTP see `give_up_soon`.
     """
     from mlflow.exceptions import MlflowException
 
     try:
-        with _patience(RESOLVE_LIMIT_S, retries=0):
-            return str(client(uri).get_model_version_by_alias(REGISTERED_MODEL, alias).version)
+        return str(client(uri).get_model_version_by_alias(REGISTERED_MODEL, alias).version)
     except MlflowException as error:
         # An alias that points nowhere is INVALID_PARAMETER_VALUE on SQL stores.
         if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
@@ -101,13 +108,12 @@ def download(uri: str, version: str, to: Path) -> Path:
     aside = to / f".{version}.{secrets.token_hex(4)}.tmp"
     aside.mkdir(parents=True)
     try:
-        with _patience(_FIRST_BYTE_LIMIT_S, retries=2):
-            source = client(uri).get_model_version_download_uri(REGISTERED_MODEL, version)
-            fetched = Path(
-                mlflow.artifacts.download_artifacts(
-                    artifact_uri=source, dst_path=str(aside), tracking_uri=uri
-                )
+        source = client(uri).get_model_version_download_uri(REGISTERED_MODEL, version)
+        fetched = Path(
+            mlflow.artifacts.download_artifacts(
+                artifact_uri=source, dst_path=str(aside), tracking_uri=uri
             )
+        )
         verify(fetched, version)
         _put(fetched, kept)
     except MlflowException as error:
@@ -125,26 +131,6 @@ def download(uri: str, version: str, to: Path) -> Path:
 def unavailable(uri: str, error: MlflowException) -> StoreUnavailable:
     """What to raise when the registry does not answer; its address without a password."""
     return StoreUnavailable("MLflow", _address(uri), str(error.error_code))
-
-
-@contextlib.contextmanager
-def _patience(limit_s: int, retries: int) -> Iterator[None]:
-    """How long MLflow waits for each answer over HTTP, and how often it asks again.
-
-    Alone it asks for four minutes before it says that nobody answers, and readers have what to
-    go on with. It reads both at each request, from the environment, where an operator's own stand.
-    """
-    ours = {
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(limit_s),
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
-    }
-    set_here = {name: value for name, value in ours.items() if name not in os.environ}
-    os.environ.update(set_here)
-    try:
-        yield
-    finally:
-        for name in set_here:
-            os.environ.pop(name, None)
 
 
 def _put(fetched: Path, kept: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,13 +16,11 @@ from ray import serve
 
 from nearline import logs, settings, tracing
 from nearline.clock import SystemClock
-from serving import desired
 from serving.config import ServingConfig
-from serving.desired import Desired, Trial
 from serving.grpc_api import MAX_WATCHERS, GrpcApi
 from serving.http_api import build
 from serving.replica import Replica
-from serving.watch import BundleWatch
+from serving.watcher import Watcher
 
 # The replica refuses by itself what it cannot answer in time, with a problem that says so; Serve
 # would only come first with a bare text. Who watches health has places beside those of answers.
@@ -45,37 +42,15 @@ class BundleWatchDeployment:
         from nearline import registry
 
         _log("watch", config)
-        self._config, self._trial = config, Trial()
-        self._watch = BundleWatch(
-            stages=[self._trial],
+        registry.give_up_soon()
+        watcher = Watcher(
+            config.bundles,
             resolve=lambda alias: registry.resolve(config.mlflow_uri, alias),
             fetch=lambda version: registry.download(config.mlflow_uri, version, config.bundles),
-            clock_s=time.monotonic,
+            clock=SystemClock(),
         )
         # Serve runs constructors inside the loop that serves.
-        self._task = asyncio.get_running_loop().create_task(self._run())
-
-    async def _run(self) -> None:
-        before = desired.read(self._config.bundles)
-        champion = before.watched.active
-        if champion and not await self._trial.prepare(champion, before.champion_folder):
-            self._watch.adopt(champion, before.champion_folder)
-        while True:
-            try:
-                await self._look()
-            except Exception as error:  # noqa: BLE001 - watching must go on; the log says why
-                logger.warning("following the registry failed: %s", type(error).__name__)
-            await asyncio.sleep(self._config.watch_every_s)
-
-    async def _look(self) -> None:
-        state = await self._watch.look()
-        found = Desired(
-            self._trial.folder(state.active),
-            self._trial.folder(state.challenger),
-            state,
-            SystemClock().now_us(),
-        )
-        await asyncio.to_thread(desired.write, self._config.bundles, found)
+        self._task = asyncio.get_running_loop().create_task(watcher.run(config.watch_every_s))
 
 
 @serve.deployment(

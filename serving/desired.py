@@ -126,7 +126,7 @@ class Following:
         self._before, self._clock_s = before, clock_s
         self._refused: dict[str, _Refusal] = {}
         self.desired = self.followed = NOTHING
-        """What was read last, and what the shelf was moved to last: between the two it loads."""
+        """What was read last, and what the champion was moved to last: between them it loads."""
 
     @property
     def refused(self) -> str:
@@ -147,9 +147,9 @@ class Following:
         champion, challenger = desired.watched.active, desired.watched.challenger
         if await self._has(champion):
             self._shelf.activate(champion)
+        self.followed = desired  # Nothing that befalls the challenger touches the champion.
         # One that is refused is not stood in for by the one before.
         self._shelf.challenge(challenger if await self._has(challenger) else "")
-        self.followed = desired
 
     async def _has(self, version: str) -> bool:
         """Whether a version is resident, loading it where it is not."""

@@ -13,13 +13,17 @@ class Health(BaseModel):
 
     status: str = Field(
         description="`ok`; `degraded` when something below is missing or refused; `starting` "
-        "(with 503) until the registry has been asked for a bundle once."
+        "(with 503) until the registry was asked for a bundle once and this replica has it."
     )
     bundle: str = Field(description="Version that answers now; empty when none is loaded.")
     bundle_refused: str = Field(description="Why the champion does not serve, or empty.")
     challenger: str = Field(description="Version that answers beside it, or empty.")
     challenger_refused: str = Field(description="Why the challenger does not, or empty.")
     redis: bool = Field(description="Whether the feature store answers.")
+    items: bool = Field(
+        description="Whether the items' states (price, stock, popularity) are in memory. A million "
+        "take minutes; until then answers go without them."
+    )
     registry: bool = Field(
         description="Whether the model registry answered when it was asked last. While it does "
         "not, what is loaded goes on serving."
@@ -37,12 +41,13 @@ class Health(BaseModel):
         watched: WatchState,
         *,
         redis: bool,
+        items: bool,
         exposures_waiting: int,
         policy: str = "",
         policy_refused: str = "",
     ) -> Health:
         """A refused challenger is told and harms nothing: the champion answers in its place."""
-        well = redis and watched.registry and bool(watched.active) and not watched.refused
+        well = redis and items and watched.registry and bool(watched.active) and not watched.refused
         well = well and not policy_refused
         return cls(
             status="starting" if not watched.looked else "ok" if well else "degraded",
@@ -51,6 +56,7 @@ class Health(BaseModel):
             challenger=watched.challenger,
             challenger_refused=watched.challenger_refused,
             redis=redis,
+            items=items,
             registry=watched.registry,
             policy=policy,
             policy_refused=policy_refused,

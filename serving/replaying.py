@@ -11,6 +11,7 @@ import redis
 
 from nearline import history, keys, registry
 from nearline.clock import utc
+from nearline.connecting import connected
 from nearline.contracts.event import ITEM_LISTED, KIND_OF_NAME, Event
 from nearline.contracts.position import LogPosition, start_of
 from nearline.errors import StoreUnavailable
@@ -38,9 +39,12 @@ Progress = Callable[[int, int | None], object]  # events read, of how many
 def replay(
     settings: Settings, response_id: str, progress: Progress = lambda events, of: None
 ) -> Replayed:
-    """Make an answer again; raises NotRemakable with the reason where that cannot be."""
+    """Make an answer again; raises NotRemakable with the reason where that cannot be.
+
+    Raises StoreUnavailable while Redis or the registry does not answer.
+    """
     as_of_ms = _instant_of(response_id)
-    client = redis.Redis.from_url(settings.redis_address)
+    client = connected(settings)
     try:
         exposure, made = _record(settings, client, response_id, as_of_ms)
         policy = _policy(settings, client, response_id, made)
@@ -57,6 +61,8 @@ def replay(
         if not found.equal:
             _check_whole(settings, client, response_id, made)
         return found
+    except redis.RedisError as error:
+        raise StoreUnavailable("Redis", settings.redis_shown, type(error).__name__) from error
     finally:
         client.close()
 
@@ -188,6 +194,7 @@ def _popular(client: redis.Redis, response_id: str, made: Made) -> tuple[Popular
 def _bundle(settings: Settings, response_id: str, made: Made) -> Bundle | None:
     if not made.bundle:
         return None
+    registry.give_up_soon()
     try:
         return load(
             registry.download(settings.mlflow_uri, made.bundle, settings.bundles), made.bundle

@@ -20,7 +20,7 @@ from serving.answers import Answering, Held
 from serving.bundles import Bundle, Shelf
 from serving.caps import RedisCaps
 from serving.config import ServingConfig
-from serving.desired import Following, replace_file
+from serving.desired import Desired, Following, replace_file
 from serving.exposures import Exposures
 from serving.features import RedisFeatures, connect
 from serving.follow import Follower, RedisItems
@@ -38,7 +38,6 @@ from serving.watch import WatchState
 
 _SILENT_WATCHER_US = 30_000_000
 _READY_LIMIT_S = 60.0  # Then it answers with what is there.
-_STARTING_EVERY_S = 0.05
 
 logger = logging.getLogger(__name__)
 
@@ -84,25 +83,19 @@ class Replica:
         )
         self._canonical: dict[str, bytes] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._followed = asyncio.Event()  # What the watcher of this service found, at least once.
 
     async def start(self) -> None:
-        """Load what there is, then follow it; returns when answers are as good as they get."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_READY_LIMIT_S):
-                await self._look()
-                while not self._has_followed():
-                    await asyncio.sleep(_STARTING_EVERY_S)
-                    await self._following.step()
-        # A million items take minutes: loading goes on beyond the limit, as beginning again would.
-        loading = asyncio.create_task(self._once("the items", self._follower.step))
-        await asyncio.wait([loading], timeout=_READY_LIMIT_S)
-        self._tasks.append(loading)
-        for what, step, every_s in (
-            ("the items", self._follower.step, self._config.items_every_s),
-            ("bundles and policy", self._look, self._config.follow_every_s),
-            ("what is kept", self._keep, 1.0),
-        ):
-            self._tasks.append(asyncio.create_task(self._again(what, step, every_s)))
+        """Follow what there is; returns when answers are as good as they get.
+
+        Of two replicas that start, one would else answer without the bundle that is there. What
+        takes longer than the limit, such as a million items, goes on.
+        """
+        self._follow("bundles and policy", self._look, self._config.follow_every_s)
+        await _at_most(self._followed)
+        items = self._follow("the items", self._follower.step, self._config.items_every_s)
+        await _at_most(items)
+        self._follow("what is kept", self._keep, 1.0)
         gc.collect()
         gc.freeze()  # What is loaded now lives long: collecting it would stop answers for 0.2 s.
 
@@ -119,7 +112,7 @@ class Replica:
         """What this process has, and what the watcher last found."""
         desired = self._following.desired
         watched = desired.watched
-        if not self._has_followed():
+        if not self._followed.is_set():
             watched = WatchState()
         elif self._clock.now_us() - desired.at_us > _SILENT_WATCHER_US and desired.at_us:
             watched = WatchState(
@@ -142,18 +135,19 @@ class Replica:
                 challenger_refused=watched.challenger_refused,
             ),
             redis=redis_answers,
+            items=self._follower.loaded,
             exposures_waiting=self._exposures.waiting,
             policy=self._policy.policy.version,
             policy_refused="; ".join(map(str, self._policy.errors)),
         )
 
-    def _has_followed(self) -> bool:
-        """Whether the shelf was moved to what the watcher of this service found, at least once.
-
-        Until then a replica, of two that start, would answer without the bundle that is there.
-        """
-        followed = self._following.followed
-        return followed.watched.looked and followed.at_us >= self._config.started_us
+    def _is_of_now(self, found: Desired) -> bool:
+        """Whether the watcher of this service has found it, and not one of a service before."""
+        if self._config.started_us:
+            return found.at_us >= self._config.started_us
+        # Nobody knows when a cluster's service began: that there is no bundle may be long past.
+        recent = self._clock.now_us() - found.at_us <= _SILENT_WATCHER_US
+        return bool(found.watched.active) or recent
 
     def _items(self) -> ItemTable | None:
         return self._follower.table if self._follower.loaded else None
@@ -177,6 +171,9 @@ class Replica:
 
     async def _look(self) -> None:
         await self._following.step()
+        followed = self._following.followed
+        if followed.watched.looked and self._is_of_now(followed):
+            self._followed.set()
         if await asyncio.to_thread(self._policy.look):  # A large file takes a second to check.
             self._keep_policy()
         self.metrics.refresh()
@@ -197,10 +194,20 @@ class Replica:
         self._keeper.keep(POLICY, self._canonical[policy.version], policy.version)
         await self._keeper.flush(self._client)
 
-    async def _again(self, what: str, step: Callable[[], Awaitable[None]], every_s: float) -> None:
-        while True:
-            await asyncio.sleep(every_s)
-            await self._once(what, step)
+    def _follow(
+        self, what: str, step: Callable[[], Awaitable[None]], every_s: float
+    ) -> asyncio.Event:
+        """Step again and again, from now on; what is returned is set after the first."""
+        begun = asyncio.Event()
+
+        async def again() -> None:
+            while True:
+                await self._once(what, step)
+                begun.set()
+                await asyncio.sleep(every_s)
+
+        self._tasks.append(asyncio.create_task(again()))
+        return begun
 
     async def _once(self, what: str, step: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -209,3 +216,8 @@ class Replica:
             logger.warning("%s could not be followed: %s", what, error.cause)
         except Exception as error:  # noqa: BLE001 - following must go on; the log says why
             logger.warning("following %s failed: %s", what, type(error).__name__)
+
+
+async def _at_most(event: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), _READY_LIMIT_S)

@@ -45,11 +45,13 @@ def running(
 ) -> Iterator[None]:
     """Serve on the settings' ports while the block runs; yields once answers are there.
 
-    A bundle is loaded by then if the registry has a champion. `app` makes another Serve
+    Each replica has loaded a bundle by then if the registry has a champion, unless that takes more
+    than a minute. `app` makes another Serve
     application than `serving.app.graph`; it must answer /healthz. Raises PermanentError when a
     port is taken. Leaving stops every process that was started here.
     """
     _check_ports(settings)
+    chosen = replace(config or ServingConfig.of(settings), started_us=SystemClock().now_us())
     # Unix sockets need a short path, so Ray's session cannot lie in the home folder.
     _sweep_sessions()
     session = Path(tempfile.mkdtemp(prefix=f"{_SESSION}{os.getpid()}-"))
@@ -85,7 +87,7 @@ def running(
     try:
         ray.init(
             address="local",
-            num_cpus=2,  # What deployments reserve adds up to less, on any machine.
+            num_cpus=max(2, chosen.replicas),  # What deployments reserve adds up to less.
             num_gpus=0,
             include_dashboard=False,
             log_to_driver=False,
@@ -113,7 +115,6 @@ def running(
             ),
             logging_config=logging_config,
         )
-        chosen = replace(config or ServingConfig.of(settings), started_us=SystemClock().now_us())
         serve.run(
             (app or graph)(chosen),
             name="nearline",
@@ -161,7 +162,7 @@ def _ports() -> range:
 
 
 def _await_ready(settings: Settings) -> None:
-    """Wait until the gateway has asked for a bundle once."""
+    """Wait until HAProxy has a replica that is ready; each has waited for that by itself."""
     deadline = time.monotonic() + READY_LIMIT_S
     url = f"http://{settings.host}:{settings.api_http_port}/healthz"
     while time.monotonic() < deadline:

@@ -303,8 +303,10 @@ def _registry() -> tuple[Registry, Settings]:
     from nearline import settings as settings_module
 
     settings = settings_module.load()
+    from nearline.registry import give_up_soon
     from training.tracking import Registry
 
+    give_up_soon()
     return Registry(settings.mlflow_uri, settings.mlflow_artifacts), settings
 
 

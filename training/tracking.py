@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 import time
 from collections.abc import Mapping
@@ -58,8 +57,6 @@ class Registry:
         self._uri, self._artifacts = uri, artifacts
         if uri.startswith("sqlite:///"):
             Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        # Readers give up soon; hours of training must not be lost to one that is restarted.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "7")
         self._client: MlflowClient = registry.client(uri)
 
     def register(

@@ -20,6 +20,7 @@ from ingestion.collector.dead_letters import KEPT, Letter, Replay
 from ingestion.collector.limits import Limits
 from nearline import keys, write_keys
 from nearline.clock import SystemClock, utc
+from nearline.connecting import connected, connected_async
 from nearline.embedded.running import settings_of_what_runs
 from nearline.errors import StoreUnavailable
 from nearline.log import EventLog
@@ -148,7 +149,7 @@ async def _replay(
     progress: dead_letters.Progress,
 ) -> Counter[str]:
     write_keys.ensure(chosen.home)
-    async with redis.asyncio.Redis.from_url(chosen.redis_address) as client:
+    async with connected_async(chosen) as client:
         replay = Replay(
             client,
             EventLog(client, chosen.partitions),
@@ -172,7 +173,7 @@ def _with_progress(client: redis.Redis, chosen: Settings) -> Iterator[Letter]:
 @contextlib.contextmanager
 def _store() -> Iterator[tuple[Settings, redis.Redis]]:
     chosen = settings_of_what_runs()
-    with redis.Redis.from_url(chosen.redis_address) as client:
+    with connected(chosen) as client:
         try:
             yield chosen, client
         except redis.RedisError as error:

@@ -19,6 +19,7 @@ from ingestion.worker.loop import Worker
 from ingestion.worker.metrics import WorkerMetrics
 from ingestion.worker.store import OnlineStore
 from nearline.clock import SystemClock
+from nearline.connecting import connected
 from nearline.errors import StoreUnavailable, TransientError
 from nearline.log import claim_partitions
 from nearline.say import say
@@ -69,7 +70,7 @@ def run(settings: Settings, *, once: bool) -> None:
 
 def connect(settings: Settings) -> redis.Redis:
     """A client for a loop that blocks for about a second; raises StoreUnavailable."""
-    client = redis.Redis.from_url(settings.redis_address, socket_timeout=10.0)
+    client = connected(settings)
     try:
         client.ping()
     except redis.RedisError as error:

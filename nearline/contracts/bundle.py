@@ -172,6 +172,13 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
 
 def verify(directory: Path, name: str) -> Manifest:
     """Read the manifest and check every file against it; raises BundleRefused with the reason."""
+    try:
+        return _verified(directory, name)
+    except OSError as error:
+        raise BundleRefused(name, f"its files cannot be read ({type(error).__name__})") from error
+
+
+def _verified(directory: Path, name: str) -> Manifest:
     path = directory / MANIFEST
     if not path.is_file():
         raise BundleRefused(name, f"it has no {MANIFEST}")

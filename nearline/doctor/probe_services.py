@@ -49,6 +49,7 @@ def champion(uri: str) -> Champion:
     if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).is_file():
         return Champion()  # Asking would create the database.
     version: str | None = None
+    registry.give_up_soon()
     try:
         version = registry.resolve(uri, CHAMPION)
         if version is None:

@@ -14,6 +14,7 @@ import redis
 from redis.exceptions import RedisError
 
 from nearline import keys, registry
+from nearline.connecting import connected
 from nearline.contracts.answer import ScoresQuery
 from nearline.contracts.bundle import CHAMPION
 from nearline.errors import PermanentError, StoreUnavailable
@@ -55,7 +56,7 @@ def make(
 ) -> Made:
     """The list as of now. Raises StoreUnavailable, or NoModel with what to do."""
     wanted = fitting(wanted, bundle)
-    client = redis.Redis.from_url(settings.redis_address)
+    client = connected(settings)
     try:
         with reach(
             settings.history, client, settings.partitions, now_us, settings.home / SPILL
@@ -70,6 +71,7 @@ def make(
 
 def champion(settings: Settings) -> Bundle:
     """The bundle that serves; only what scores is loaded."""
+    registry.give_up_soon()
     version = registry.resolve(settings.mlflow_uri, CHAMPION)
     if version is None:
         raise NoModel(

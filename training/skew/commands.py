@@ -66,6 +66,7 @@ def compared(settings: Settings, now_us: int, hours: float) -> Skew:
     """
     import redis
 
+    from nearline.connecting import connected
     from nearline.errors import StoreUnavailable
     from nearline.served_files import archive, read
     from nearline.transforms.buckets import HOUR_US
@@ -73,7 +74,7 @@ def compared(settings: Settings, now_us: int, hours: float) -> Skew:
     from training.skew.coverage import covered_until_us
     from training.states import FeastStates
 
-    client = redis.Redis.from_url(settings.redis_address, socket_timeout=10.0)
+    client = connected(settings)
     try:
         archive(client, settings.served)
         covered_us = covered_until_us(client, settings.history, settings.partitions, now_us)

@@ -19,7 +19,8 @@ from nearline.clock import SystemClock
 from nearline.contracts.answer import Degradation, Recommendation, RecommendQuery
 from nearline.contracts.event import Event, Line
 from nearline.contracts.position import LogPosition, partition_of
-from nearline.embedded.valkey import EmbeddedValkey
+from nearline.embedded.valkey import EmbeddedValkey, free_port
+from nearline.errors import StoreUnavailable
 from nearline.history import archived_positions, rows_in
 from nearline.log import EventLog
 from nearline.settings import Settings, to_environ
@@ -263,3 +264,10 @@ def test_what_it_cannot_do_is_said_in_the_readers_language(
 
     with pytest.raises(NotRemakable, match="无法重新生成：这不是答案编号"):
         replay(told.settings, "no id")
+
+
+def test_a_redis_that_is_down_is_told_as_that(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, redis_url=f"redis://127.0.0.1:{free_port()}/0")
+
+    with pytest.raises(StoreUnavailable, match="did not answer"):
+        replay(settings, "01a1fb3e35f4c7a2c93d0b6f4e1a8d25")

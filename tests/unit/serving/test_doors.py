@@ -72,7 +72,7 @@ def metrics(shopped: Any) -> Metrics:
 @pytest.fixture
 def app(shopped: Any, metrics: Metrics) -> FastAPI:
     async def health() -> Health:
-        return Health.of(WatchState(), redis=True, exposures_waiting=0)
+        return Health.of(WatchState(), redis=True, items=True, exposures_waiting=0)
 
     return build(MeasuredAnswers(shopped.answering, metrics), health, metrics)
 

@@ -24,7 +24,11 @@ def app(world: Any, tiny: Any) -> FastAPI:
 
     async def health() -> Health:
         return Health.of(
-            WatchState(active="1", looked=True), redis=True, exposures_waiting=0, policy="p"
+            WatchState(active="1", looked=True),
+            redis=True,
+            items=True,
+            exposures_waiting=0,
+            policy="p",
         )
 
     metrics = Metrics(world.exposures)

@@ -52,7 +52,7 @@ class Context:
     def invocation_metadata(self): return self.metadata
 
 async def health():
-    return Health.of(WatchState(), redis=True, exposures_waiting=0)
+    return Health.of(WatchState(), redis=True, items=True, exposures_waiting=0)
 
 async def story():
     door, headers = sys.argv[1], json.loads(sys.argv[2])
