@@ -46,9 +46,9 @@ def running(
     """Serve on the settings' ports while the block runs; yields once answers are there.
 
     Each replica has loaded a bundle by then if the registry has a champion, unless that takes more
-    than a minute. `app` makes another Serve
-    application than `serving.app.graph`; it must answer /healthz. Raises PermanentError when a
-    port is taken. Leaving stops every process that was started here.
+    than a minute. `app` makes another Serve application than `serving.app.graph`; it must answer
+    /healthz. Raises PermanentError when a port is taken. Leaving stops every process that was
+    started here.
     """
     _check_ports(settings)
     chosen = replace(config or ServingConfig.of(settings), started_us=SystemClock().now_us())
