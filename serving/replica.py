@@ -118,7 +118,7 @@ class Replica:
             watched = WatchState(
                 active=watched.active, looked=True, refused="the watcher does not answer"
             )
-        current = self._shelf.current
+        current, challenger = self._shelf.current, self._shelf.challenger
         refused = "; ".join(filter(None, (watched.refused, self._following.refused)))
         try:
             await self._features.ping()
@@ -131,7 +131,7 @@ class Replica:
                 looked=watched.looked,
                 registry=watched.registry,
                 refused=refused,
-                challenger=watched.challenger,
+                challenger=challenger.version if challenger else "",
                 challenger_refused=watched.challenger_refused,
             ),
             redis=redis_answers,

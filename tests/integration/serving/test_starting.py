@@ -47,10 +47,14 @@ def bundle(config: ServingConfig, tiny: Any) -> Path:
     return folder
 
 
-def found(config: ServingConfig, folder: Path | None, at_us: int) -> None:
-    """The watcher has found this, or nothing."""
-    state = WatchState(active=folder.name if folder else "", looked=True)
-    desired.write(config.bundles, Desired(str(folder or ""), watched=state, at_us=at_us))
+def found(
+    config: ServingConfig, champion: Path | None, at_us: int, challenger: Path | None = None
+) -> None:
+    """The watcher has found these, or nothing."""
+    names = [folder.name if folder else "" for folder in (champion, challenger)]
+    state = WatchState(active=names[0], looked=True, challenger=names[1])
+    folders = str(champion or ""), str(challenger or "")
+    desired.write(config.bundles, Desired(*folders, state, at_us))
 
 
 async def health_of(one: Replica) -> tuple[str, str]:
@@ -122,6 +126,34 @@ def test_a_bundle_that_loads_longer_than_that_is_loaded_once(
 
     asyncio.run(run())
     assert begun == ["1"]
+
+
+def test_a_challenger_that_still_loads_holds_nothing_up_and_is_not_told_before_it_answers(
+    config: ServingConfig, bundle: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.write(config.bundles / "2", seed=2)
+    prepare, go_on = Shelf.prepare, threading.Event()
+
+    def slow(shelf: Shelf, version: str, folder: Path) -> None:
+        assert version == "1" or go_on.wait(60)
+        prepare(shelf, version, folder)
+
+    monkeypatch.setattr(Shelf, "prepare", slow)
+    found(config, bundle, STARTED_US)
+
+    async def run() -> None:
+        one = Replica(config)
+        await asyncio.wait_for(one.start(), timeout=20.0)
+        found(config, bundle, STARTED_US + 1, challenger=config.bundles / "2")
+        await happens(lambda: one._following.followed.at_us == STARTED_US + 1)
+        health = await one.health()
+        assert (health.bundle, health.challenger) == ("1", "")
+        go_on.set()
+        await happens(lambda: one._shelf.challenger is not None)
+        assert (await one.health()).challenger == "2"
+        await one.close()
+
+    asyncio.run(run())
 
 
 def test_where_nobody_knows_when_the_service_began_a_bundle_of_before_is_enough(
