@@ -29,17 +29,16 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-_SILENCE_LIMIT_S = 20  # A server fetches a file whole before it hands it on.
 
+def give_up_soon(silence_limit_s: int = 60) -> None:
+    """Ask a registry over HTTP twice from now on, and wait that long each time, in this process.
 
-def give_up_soon() -> None:
-    """Ask a registry over HTTP twice from now on, and wait 20 s each time.
-
-    For processes that have something to go on with, or somebody who waits: MLflow alone asks for
-    four minutes before it says that nobody answers. Training leaves it at that. What an operator
-    has set stands. MLflow reads both at each request, so before other threads start.
+    For those that have something to go on with, or somebody who waits: MLflow alone asks eight
+    times in four minutes before it says that nobody listens, and waits 120 s for each answer.
+    Training leaves it at that. A server fetches a file whole before it hands it on, so the limit
+    is not short. What an operator has set stands.
     """
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(_SILENCE_LIMIT_S))
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(silence_limit_s))
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 
 

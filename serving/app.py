@@ -25,6 +25,7 @@ from serving.watcher import Watcher
 # The replica refuses by itself what it cannot answer in time, with a problem that says so; Serve
 # would only come first with a bare text. Who watches health has places beside those of answers.
 _NEVER_REACHED = 2_000 + MAX_WATCHERS
+_ARTIFACT_LIMIT_S = 120  # Nobody waits for the watcher, which tells what answers meanwhile.
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class BundleWatchDeployment:
         from nearline import registry
 
         _log("watch", config)
-        registry.give_up_soon()
+        registry.give_up_soon(_ARTIFACT_LIMIT_S)
         watcher = Watcher(
             config.bundles,
             resolve=lambda alias: registry.resolve(config.mlflow_uri, alias),

@@ -125,8 +125,8 @@ class Following:
         self._bundles, self._shelf = bundles, shelf
         self._before, self._clock_s = before, clock_s
         self._refused: dict[str, _Refusal] = {}
-        self.desired = self.followed = NOTHING
-        """What was read last, and what the champion was moved to last: between them it loads."""
+        self.desired = NOTHING  # What was read last.
+        self.loading = False
 
     @property
     def refused(self) -> str:
@@ -139,15 +139,23 @@ class Following:
         return "; ".join(reasons)
 
     async def step(self) -> None:
-        """Read the file, load what is missing aside, then swap one reference each.
+        """Read the file, load what is missing aside, then swap one reference each."""
+        await self.champion()
+        await self.challenger()
 
-        The champion first, and at once: a shelf lets go of what nobody asks for.
+    async def champion(self) -> Desired:
+        """The first half, which nothing that befalls the challenger touches; returns what was read.
+
+        The champion swaps at once: a shelf lets go of what nobody asks for.
         """
         self.desired = desired = await asyncio.to_thread(read, self._bundles, self.desired)
-        champion, challenger = desired.watched.active, desired.watched.challenger
-        if await self._has(champion):
-            self._shelf.activate(champion)
-        self.followed = desired  # Nothing that befalls the challenger touches the champion.
+        if await self._has(desired.watched.active):
+            self._shelf.activate(desired.watched.active)
+        return desired
+
+    async def challenger(self) -> None:
+        """The second half."""
+        challenger = self.desired.watched.challenger
         # One that is refused is not stood in for by the one before.
         self._shelf.challenge(challenger if await self._has(challenger) else "")
 
@@ -158,12 +166,15 @@ class Following:
         folder, rests = self.desired.folders.get(version), self._refused.get(version)
         if folder is None or (rests and self._clock_s() - rests.at_s < RETRY_REFUSED_S):
             return False
+        self.loading = True
         try:
             await asyncio.to_thread(self._shelf.prepare, version, Path(folder))
         except BundleRefused as refused:
             logger.warning("bundle %s is refused: %s", version, refused.why)
             self._refused[version] = _Refusal(refused.why, self._clock_s())
             return False
+        finally:
+            self.loading = False
         self._refused.pop(version, None)
         bundle = self._shelf.get(version)
         if bundle is not None:

@@ -91,10 +91,11 @@ class Replica:
         Of two replicas that start, one would else answer without the bundle that is there. What
         takes longer than the limit, such as a million items, goes on.
         """
-        self._follow("bundles and policy", self._look, self._config.follow_every_s)
+        self._follow("bundles", self._follow_bundles, self._config.follow_every_s)
         await _at_most(self._followed)
         items = self._follow("the items", self._follower.step, self._config.items_every_s)
         await _at_most(items)
+        self._follow("the policy", self._look_at_policy, self._config.follow_every_s)
         self._follow("what is kept", self._keep, 1.0)
         gc.collect()
         gc.freeze()  # What is loaded now lives long: collecting it would stop answers for 0.2 s.
@@ -114,7 +115,7 @@ class Replica:
         watched = desired.watched
         if not self._followed.is_set():
             watched = WatchState()
-        elif self._clock.now_us() - desired.at_us > _SILENT_WATCHER_US and desired.at_us:
+        elif self._watcher_is_silent(desired):
             watched = WatchState(
                 active=watched.active, looked=True, refused="the watcher does not answer"
             )
@@ -140,6 +141,11 @@ class Replica:
             policy=self._policy.policy.version,
             policy_refused="; ".join(map(str, self._policy.errors)),
         )
+
+    def _watcher_is_silent(self, found: Desired) -> bool:
+        """Nobody looks at the file while a bundle is loaded."""
+        silent_us = self._clock.now_us() - found.at_us
+        return bool(found.at_us) and silent_us > _SILENT_WATCHER_US and not self._following.loading
 
     def _is_of_now(self, found: Desired) -> bool:
         """Whether the watcher of this service has found it, and not one of a service before."""
@@ -169,11 +175,13 @@ class Replica:
             with contextlib.suppress(StoreUnavailable):
                 await self._follower.hold(bundle.finder.catalogue.index_of)
 
-    async def _look(self) -> None:
-        await self._following.step()
-        followed = self._following.followed
-        if followed.watched.looked and self._is_of_now(followed):
+    async def _follow_bundles(self) -> None:
+        found = await self._following.champion()
+        if found.watched.looked and self._is_of_now(found):
             self._followed.set()
+        await self._following.challenger()
+
+    async def _look_at_policy(self) -> None:
         if await asyncio.to_thread(self._policy.look):  # A large file takes a second to check.
             self._keep_policy()
         self.metrics.refresh()
@@ -220,4 +228,5 @@ class Replica:
 
 async def _at_most(event: asyncio.Event) -> None:
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), _READY_LIMIT_S)
+        async with asyncio.timeout(_READY_LIMIT_S):
+            await event.wait()

@@ -51,9 +51,10 @@ def running(
     started here.
     """
     _check_ports(settings)
-    chosen = replace(config or ServingConfig.of(settings), started_us=SystemClock().now_us())
+    chosen = config or ServingConfig.of(settings)
     # Unix sockets need a short path, so Ray's session cannot lie in the home folder.
     _sweep_sessions()
+    chosen = replace(chosen, started_us=SystemClock().now_us())  # After the last word of those.
     session = Path(tempfile.mkdtemp(prefix=f"{_SESSION}{os.getpid()}-"))
     shared = session / "metrics"
     shared.mkdir()

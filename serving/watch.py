@@ -83,10 +83,10 @@ class BundleWatch:
         self._champion, self._challenger = _Followed(), _Followed()
         self.state = WatchState()
 
-    def adopt(self, version: str, folder: str) -> None:
-        """Begin with a champion that answered before, until the registry says otherwise."""
-        self._champion = _Followed(folder)
-        self.state = replace(self.state, active=version)
+    def adopt(self, champion: str, folder: str, challenger: str = "", beside: str = "") -> None:
+        """Begin with what answered before, and its folders, until the registry says otherwise."""
+        self._champion, self._challenger = _Followed(folder), _Followed(beside)
+        self.state = replace(self.state, active=champion, challenger=challenger)
 
     async def look(self) -> WatchState:
         """Follow both aliases once, and repeat what a restarted replica may have missed.
@@ -142,7 +142,8 @@ class BundleWatch:
         if version != self.state.active:
             logger.info("bundle %s answers now", version)
             self._champion = _Followed(folder)
-            self.state = replace(self.state, active=version, refused="")
+            beside = "" if self.state.challenger == version else self.state.challenger
+            self.state = replace(self.state, active=version, refused="", challenger=beside)
 
     async def _follow_challenger(self, wanted: str) -> None:
         """Let a version answer beside the champion, or none; a fault is told and goes no further.

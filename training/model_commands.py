@@ -289,7 +289,9 @@ def withdraw() -> None:
 )
 @click.option("--by", required=True, help=say("Who brings it, for the lineage.", "提交人。"))
 def bring(ranker: Path, form: str | None, features: Path | None, by: str) -> None:
-    _registry()  # Settings first: a mistake there should cost nobody seconds.
+    from nearline import settings
+
+    settings.load()  # First: a mistake there should cost nobody seconds.
     from training import bring as bringing
 
     names = None

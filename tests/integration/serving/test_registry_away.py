@@ -72,9 +72,8 @@ def test_an_operator_may_have_it_asked_more_often(monkeypatch: pytest.MonkeyPatc
     assert len(asked) == 4
 
 
-def test_one_that_is_silent_is_given_up(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_SILENCE_LIMIT_S", 1)
-    registry.give_up_soon()
+def test_one_that_is_silent_is_given_up(silent: str) -> None:
+    registry.give_up_soon(silence_limit_s=1)
 
     with pytest.raises(StoreUnavailable):
         registry.resolve(silent, CHAMPION)

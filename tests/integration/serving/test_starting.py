@@ -79,14 +79,14 @@ def test_it_is_ready_only_with_the_bundle_that_is_found_now(
     async def run() -> None:
         one = Replica(config)
         starting = asyncio.create_task(one.start())
-        await happens(lambda: one._following.followed.at_us == STARTED_US - 1)
+        await happens(lambda: one._following.desired.at_us == STARTED_US - 1)
         assert await health_of(one) == ("starting", "")
         assert not starting.done()
         found(config, bundle, STARTED_US)
         await asyncio.wait_for(starting, timeout=20.0)
         assert await health_of(one) == ("", "1")
         found(config, bundle, STARTED_US - 1)  # A clock that steps back takes nothing back.
-        await happens(lambda: one._following.followed.at_us == STARTED_US - 1)
+        await happens(lambda: one._following.desired.at_us == STARTED_US - 1)
         assert await health_of(one) == ("", "1")
         await one.close()
 
@@ -139,15 +139,14 @@ def test_a_challenger_that_still_loads_holds_nothing_up_and_is_not_told_before_i
         prepare(shelf, version, folder)
 
     monkeypatch.setattr(Shelf, "prepare", slow)
-    found(config, bundle, STARTED_US)
+    found(config, bundle, STARTED_US, challenger=config.bundles / "2")
 
     async def run() -> None:
         one = Replica(config)
         await asyncio.wait_for(one.start(), timeout=20.0)
-        found(config, bundle, STARTED_US + 1, challenger=config.bundles / "2")
-        await happens(lambda: one._following.followed.at_us == STARTED_US + 1)
         health = await one.health()
         assert (health.bundle, health.challenger) == ("1", "")
+        assert await health_of(one) == ("", "1")
         go_on.set()
         await happens(lambda: one._shelf.challenger is not None)
         assert (await one.health()).challenger == "2"
@@ -159,14 +158,14 @@ def test_a_challenger_that_still_loads_holds_nothing_up_and_is_not_told_before_i
 def test_where_nobody_knows_when_the_service_began_a_bundle_of_before_is_enough(
     config: ServingConfig, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_READY_LIMIT_S", 0.2)
     config = replace(config, started_us=0)
 
     found(config, bundle, 1)
     assert asyncio.run(started(Replica(config))) == ("", "1")
 
-    found(config, None, 1)  # That there was none is long past.
-    assert asyncio.run(started(Replica(config))) == ("starting", "")
-
     found(config, None, SystemClock().now_us())
     assert asyncio.run(started(Replica(config))) == ("", "")
+
+    monkeypatch.setattr(module, "_READY_LIMIT_S", 0.2)
+    found(config, None, 1)  # That there was none is long past.
+    assert asyncio.run(started(Replica(config))) == ("starting", "")

@@ -37,12 +37,10 @@ class Replica:
     def __init__(self, bundles: Path) -> None:
         self.shelf, self.now_s = Shelf(), 1_000.0
         self.before: list[tuple[str, str | None]] = []
-        self.followed_before: list[Desired] = []
         self.following = Following(bundles, self.shelf, self._before, lambda: self.now_s)
 
     async def _before(self, bundle: Bundle) -> None:
         self.before.append((bundle.version, self.champion))
-        self.followed_before.append(self.following.followed)
 
     def step(self) -> None:
         asyncio.run(self.following.step())
@@ -95,15 +93,6 @@ def test_a_bundle_is_made_ready_before_it_answers(bundles: Path) -> None:
     # With each version, what answered while its items were being loaded.
     assert replica.before == [("1", None), ("2", "1"), ("3", "2")]
     assert (replica.champion, replica.challenger) == ("2", "3")
-
-
-def test_what_is_wished_is_followed_only_when_it_answers(bundles: Path) -> None:
-    replica = Replica(bundles)
-    wish(bundles, "1")
-    replica.step()
-
-    assert replica.followed_before == [desired.NOTHING]
-    assert replica.following.followed == replica.following.desired != desired.NOTHING
 
 
 def test_both_may_change_in_one_look(bundles: Path) -> None:
@@ -232,6 +221,25 @@ def test_a_copy_that_is_gone_is_a_refusal_and_no_crash(bundles: Path) -> None:
     replica.step()
 
     assert "bundle 2" in replica.following.refused
+
+
+def test_a_copy_that_cannot_be_read_is_a_refusal_and_no_crash(
+    bundles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replica = Replica(bundles)
+    wish(bundles, "2")
+    read = Path.open
+
+    def unreadable(path: Path, mode: str = "r", **more: str) -> object:
+        if path.parent == bundles / "2":
+            raise PermissionError
+        return read(path, mode, **more)
+
+    monkeypatch.setattr(Path, "open", unreadable)
+
+    replica.step()
+
+    assert "cannot be read (PermissionError)" in replica.following.refused
 
 
 def test_a_writer_that_is_killed_between_two_writes_leaves_the_whole_file_before(

@@ -32,7 +32,7 @@ class FakeRegistry:
         self.champion: str | None = None
         self.challenger: str | None = None
         self.down = False
-        self.lost = False  # the files, not the names
+        self.lost: set[str] = set()  # the files of these, not the names
         self.tampered: set[str] = set()
         self.fetched: list[str] = []
 
@@ -42,7 +42,7 @@ class FakeRegistry:
         return self.champion if alias == CHAMPION else self.challenger
 
     def fetch(self, version: str) -> Path:
-        if self.lost:
+        if version in self.lost:
             raise StoreUnavailable("MLflow's files", "there", "off")
         self.fetched.append(version)
         if version in self.tampered:
@@ -157,12 +157,12 @@ def test_a_registry_that_is_down_changes_nothing_but_the_report() -> None:
 def test_a_champion_that_cannot_be_fetched_is_no_refused_one() -> None:
     registry, story = FakeRegistry(), list[str]()
     watch = watch_of(registry, FakeStage("ranking", story), now_s=[0.0])
-    registry.champion, registry.lost = "7", True  # It is named; its files do not come.
+    registry.champion, registry.lost = "7", {"7"}  # It is named; its files do not come.
 
     state = asyncio.run(watch.look())
     assert (state.active, state.refused, state.registry) == ("", "", False)
 
-    registry.lost = False
+    registry.lost = set()
     state = asyncio.run(watch.look())
     assert (state.active, state.registry) == ("7", True)
 
@@ -285,6 +285,18 @@ def test_a_promoted_challenger_becomes_champion_and_challenges_no_more() -> None
 
     assert (state.active, state.challenger) == ("8", "")
     assert story[-1] == "ranking challenges with nothing"
+
+
+def test_a_promoted_challenger_challenges_no_more_though_the_next_cannot_be_fetched() -> None:
+    registry = FakeRegistry()
+    watch = watch_of(registry, FakeStage("ranking", []), now_s=[0.0])
+    registry.champion, registry.challenger = "7", "8"
+    asyncio.run(watch.look())
+
+    registry.champion, registry.challenger, registry.lost = "8", "9", {"9"}
+    state = asyncio.run(watch.look())
+
+    assert (state.active, state.challenger) == ("8", "")
 
 
 def test_a_challenger_stays_while_the_registry_is_down() -> None:
