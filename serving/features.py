@@ -20,7 +20,6 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from nearline import keys
-from nearline.connecting import SILENCE_LIMIT_S
 from nearline.contracts.position import LogPosition, partition_of
 from nearline.errors import StoreUnavailable
 from nearline.feast_layout import CUSTOMER_VIEW, sequence_field
@@ -186,13 +185,7 @@ def readable_or_none(parse: Callable[[], T]) -> T | None:
 def connect(url: str) -> redis.asyncio.Redis:
     """A client for the hot path: one silent retry (a server that restarted), no waiting."""
     return redis.asyncio.Redis.from_url(
-        url,
-        retry=Retry(NoBackoff(), 1),
-        max_connections=256,
-        socket_keepalive=True,
-        # Each question has its own, shorter limit; this is for what follows and writes beside them,
-        # which would wait a quarter of an hour for a server that is gone without a word.
-        socket_timeout=SILENCE_LIMIT_S,
+        url, retry=Retry(NoBackoff(), 1), max_connections=256, socket_keepalive=True
     )
 
 
