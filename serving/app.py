@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -26,8 +25,6 @@ from serving.watcher import Watcher
 # would only come first with a bare text. Who watches health has places beside those of answers.
 _NEVER_REACHED = 2_000 + MAX_WATCHERS
 _ARTIFACT_LIMIT_S = 120  # Nobody waits for the watcher, which tells what answers meanwhile.
-
-logger = logging.getLogger(__name__)
 
 
 @serve.deployment(

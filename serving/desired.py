@@ -110,8 +110,9 @@ class _Refusal:
 
 
 class Following:
-    """Moves one replica's shelf to what is desired; whoever owns the loop calls `step`.
+    """Moves one replica's shelf to what is desired, whenever both of its halves are awaited.
 
+    First `champion`, then `challenger`, so that nothing that befalls the second touches the first.
     `before` is awaited with a bundle that was loaded, before it may answer.
     """
 
@@ -138,13 +139,8 @@ class Following:
         ]
         return "; ".join(reasons)
 
-    async def step(self) -> None:
-        """Read the file, load what is missing aside, then swap one reference each."""
-        await self.champion()
-        await self.challenger()
-
     async def champion(self) -> Desired:
-        """The first half, which nothing that befalls the challenger touches; returns what was read.
+        """Read the file, load its champion aside, swap one reference; returns what was read.
 
         The champion swaps at once: a shelf lets go of what nobody asks for.
         """
@@ -154,7 +150,7 @@ class Following:
         return desired
 
     async def challenger(self) -> None:
-        """The second half."""
+        """The same for the challenger of what was read."""
         challenger = self.desired.watched.challenger
         # One that is refused is not stood in for by the one before.
         self._shelf.challenge(challenger if await self._has(challenger) else "")

@@ -14,6 +14,7 @@ from serving import desired
 from serving.bundles import Bundle, Shelf
 from serving.desired import FILE, Desired, Following, Trial
 from serving.watch import RETRY_REFUSED_S, BundleWatch, WatchState
+from tests.unreadable import make_unreadable
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,11 @@ class Replica:
         self.before.append((bundle.version, self.champion))
 
     def step(self) -> None:
-        asyncio.run(self.following.step())
+        async def both() -> None:
+            await self.following.champion()
+            await self.following.challenger()
+
+        asyncio.run(both())
 
     @property
     def champion(self) -> str | None:
@@ -228,14 +233,7 @@ def test_a_copy_that_cannot_be_read_is_a_refusal_and_no_crash(
 ) -> None:
     replica = Replica(bundles)
     wish(bundles, "2")
-    read = Path.open
-
-    def unreadable(path: Path, mode: str = "r", **more: str) -> object:
-        if path.parent == bundles / "2":
-            raise PermissionError
-        return read(path, mode, **more)
-
-    monkeypatch.setattr(Path, "open", unreadable)
+    make_unreadable(bundles / "2", monkeypatch)
 
     replica.step()
 

@@ -17,6 +17,7 @@ from serving.desired import Desired
 from serving.watch import WatchState
 from serving.watcher import Watcher
 from tests.polling import happens
+from tests.unreadable import make_unreadable
 
 
 class StillClock:
@@ -173,13 +174,6 @@ def test_a_copy_of_before_that_cannot_be_read_stops_nothing(
     bundles: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served(bundles, "1")
-    read = Path.open
-
-    def unreadable(path: Path, mode: str = "r", **more: str) -> object:
-        if path.parent == bundles / "1":
-            raise PermissionError
-        return read(path, mode, **more)
-
-    monkeypatch.setattr(Path, "open", unreadable)
+    make_unreadable(bundles / "1", monkeypatch)
 
     assert told(bundles, lambda _: True)[-1].watched.active == "2"
