@@ -34,11 +34,11 @@ from nearline.say import say
 def serve() -> None:
     import contextlib
     import signal
-    import threading
 
     from rich.console import Console
 
     from nearline import settings
+    from nearline.stopping import SIGNALS, StopFlag
     from serving import workers
     from serving.policy.folder import KEPT
     from serving.policy.telling import in_force
@@ -47,7 +47,7 @@ def serve() -> None:
     workers.stay_lean()
     chosen = settings.load()
     in_force(chosen.policy_folder, chosen.bundles / KEPT)  # Refused here, not in each replica.
-    stop = threading.Event()
+    stop = StopFlag()
 
     def break_off(_signal: int, _frame: object) -> None:
         if not stop.is_set():
@@ -58,7 +58,7 @@ def serve() -> None:
         stop.set()
 
     def on_stop(handler: Any) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             signal.signal(number, handler)
 
     on_stop(break_off)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
 from typing import Any
 
 import msgspec
 from fastapi import FastAPI, Request, Response
 
 from nearline import settings
+from nearline.stopping import SIGNALS, StopFlag
 from serving import workers
 from serving.config import ServingConfig
 
@@ -56,9 +56,9 @@ def main() -> None:
 
     workers.stay_lean()
     echo = msgspec.json.decode(sys.stdin.buffer.read(), type=Echo)
-    stop = threading.Event()
+    stop = StopFlag()
     with running(settings.load(), app=lambda config: graph(config, echo.answer.encode())):
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             signal.signal(number, lambda *_: stop.set())
         sys.stdout.write("{}\n")
         sys.stdout.flush()

@@ -6,19 +6,17 @@ this process alive, and its champion untouched.
 
 from __future__ import annotations
 
-import signal
 import subprocess
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 
 from nearline import retraining
 from nearline.clock import Clock
 from nearline.embedded.valkey import dying_with_us
 from nearline.retraining import Schedule
 from nearline.say import say
+from nearline.stopping import StopFlag, stop_on_signals
 from training import lock, schedule
 from training.retraining import settle
 
@@ -41,14 +39,14 @@ class Loop:
     ) -> None:
         self._home, self._rhythm, self._command = home, rhythm, command
         self._clock, self._tell, self._look_s = clock, tell, look_s
-        self._stopped = threading.Event()
+        self._stopped = StopFlag()
 
     def run(self) -> None:
         """Train on every beat until SIGTERM or SIGINT; raises lock.Busy beside another schedule."""
-        with lock.held(self._home, lock.SCHEDULE, "nearline retrain --every"):
-            before = {
-                one: signal.signal(one, self._stop) for one in (signal.SIGTERM, signal.SIGINT)
-            }
+        with (
+            lock.held(self._home, lock.SCHEDULE, "nearline retrain --every"),
+            stop_on_signals() as self._stopped,
+        ):
             try:
                 retraining.write_schedule(self._home, self._rhythm)
                 self._tell(say(f"Retraining {self._rhythm}.", f"定时训练：{self._rhythm}。"))
@@ -58,12 +56,7 @@ class Loop:
                     if not self._stopped.is_set():
                         wait_until_us = self._train()
             finally:
-                for one, handler in before.items():
-                    signal.signal(one, handler)
                 self._settle()
-
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        self._stopped.set()
 
     def _wait(self, at_least_until_us: int) -> None:
         """Until the beat, which moves whenever somebody else has trained."""

@@ -18,7 +18,6 @@ from ingestion.worker.app import (
     connect,
     leave,
     serve_metrics,
-    stop_on_signals,
     wait_out,
 )
 from ingestion.worker.lease import Leases, this_process
@@ -26,6 +25,7 @@ from nearline import served_files
 from nearline.clock import SystemClock
 from nearline.log import claim_partitions
 from nearline.settings import Settings
+from nearline.stopping import StopFlag
 from nearline.transforms.buckets import DAY_US
 
 JOB = "history"
@@ -37,13 +37,12 @@ _SERVED_EVERY_S = 30.0
 _logger = logging.getLogger(__name__)
 
 
-def run(settings: Settings, *, once: bool) -> None:
-    """Archive until SIGTERM or SIGINT; with `once`, until the log holds nothing new.
+def run(settings: Settings, stop: StopFlag, *, once: bool) -> None:
+    """Archive until `stop` is raised; with `once`, until the log holds nothing new.
 
     What was read is written before this returns. Raises StoreUnavailable when Redis cannot be
     reached at the start; later outages are waited out.
     """
-    stop = stop_on_signals()
     client = connect(settings)
     claim_partitions(client, settings.partitions)
     registry = CollectorRegistry()

@@ -32,7 +32,9 @@ def history(once: bool) -> None:
     from ingestion.archive.app import run
     from nearline import logs
     from nearline.settings import load
+    from nearline.stopping import stop_on_signals
 
     logs.start("history")
     os.nice(_YIELDS)
-    run(load(), once=once)
+    with stop_on_signals() as stop:
+        run(load(), stop, once=once)

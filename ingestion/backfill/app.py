@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from types import FrameType
-
 import redis
 from rich.console import Console
 from rich.progress import (
@@ -24,6 +21,7 @@ from nearline.errors import StoreUnavailable
 from nearline.log import claim_partitions
 from nearline.say import say
 from nearline.settings import Settings
+from nearline.stopping import interrupt_on_term
 
 _LEASE_S = 60.0  # Longer than the worker's: a large day takes seconds to sort.
 
@@ -37,9 +35,8 @@ def run(settings: Settings) -> Report:
     leases = Leases(
         client, JOB, range(settings.partitions), holder=this_process("backfill"), ttl_s=_LEASE_S
     )
-    before = signal.signal(signal.SIGTERM, _end)
     try:
-        with _bars() as bars:
+        with interrupt_on_term(), _bars() as bars:  # Every moment is a good one to stop.
             steps = _Steps(bars)
             job = Backfill(client, leases, settings.history, settings.partitions, steps)
             return job.run()
@@ -47,7 +44,6 @@ def run(settings: Settings) -> Report:
         # Not its text: a pipeline's error names the key, and so the customer.
         raise StoreUnavailable("Redis", settings.redis_shown, type(error).__name__) from None
     finally:
-        signal.signal(signal.SIGTERM, before)
         leave(leases, client)
 
 
@@ -78,7 +74,3 @@ def _bars() -> Progress:
         TimeRemainingColumn(),
         console=Console(stderr=True),
     )
-
-
-def _end(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt  # Every moment is a good one to stop.

@@ -75,11 +75,11 @@ def import_events(
 
     from ingestion.connectors import importing
     from ingestion.connectors import mapping as mapping_module
-    from ingestion.connectors.shell import interrupt_on_term
     from ingestion.connectors.view import print_report
     from ingestion.instants import instant_us
     from nearline import settings as settings_module
     from nearline.clock import SystemClock
+    from nearline.stopping import interrupt_on_term
 
     settings = settings_module.load()
     known = mapping_module.load(mapping)
@@ -221,13 +221,13 @@ def replay(
     from ingestion.connectors.replay import Progress as Sent
     from ingestion.connectors.replay import Replay
     from ingestion.connectors.rows import open_rows
-    from ingestion.connectors.shell import stop_on_signals
     from ingestion.connectors.view import counts_text
     from nearline.client.exchange import Exchange
     from nearline.client.retry import Backoff
     from nearline.client.transport import Transport
     from nearline.clock import SystemClock, utc
     from nearline.embedded.running import settings_of_what_runs
+    from nearline.stopping import stop_on_signals
     from nearline.write_keys import first_key
 
     settings = settings_of_what_runs()

@@ -149,11 +149,11 @@ def live(
 
     from rich.console import Console
 
-    from ingestion.connectors.shell import stop_on_signals
     from ingestion.shop import truth
     from ingestion.shop.live import Crowd, Services, shop_live
     from nearline.clock import SystemClock
     from nearline.embedded.running import settings_of_what_runs
+    from nearline.stopping import stop_on_signals
     from nearline.write_keys import first_key
 
     settings = settings_of_what_runs()

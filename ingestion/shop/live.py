@@ -6,7 +6,6 @@ the rate.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from nearline.contracts.event import Event, Kind
 from nearline.contracts.verdict import Outcome
 from nearline.errors import NearlineError, PermanentError
 from nearline.say import say
+from nearline.stopping import StopFlag
 
 _ASK_SHARE = 0.5  # of first looks; later looks ask less
 _ASK_LATER_SHARE = 0.2
@@ -242,7 +242,7 @@ def shop_live(
     *,
     rate: float,
     seconds: float | None,
-    stopped: threading.Event,
+    stopped: StopFlag,
     on_change: Callable[[Tally], None] = lambda tally: None,
 ) -> Tally:
     """Send `rate` events a second until `seconds` have passed or `stopped` is set.

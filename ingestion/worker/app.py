@@ -5,10 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-import signal
-import threading
 from collections.abc import Callable
-from types import FrameType
 
 import click
 import redis
@@ -24,6 +21,7 @@ from nearline.errors import StoreUnavailable, TransientError
 from nearline.log import claim_partitions
 from nearline.say import say
 from nearline.settings import Settings
+from nearline.stopping import StopFlag
 
 JOB = "worker"
 _BLOCK_MS = 1_000
@@ -32,13 +30,12 @@ _RETRY_S = 0.5
 _logger = logging.getLogger(__name__)
 
 
-def run(settings: Settings, *, once: bool) -> None:
-    """Work until SIGTERM or SIGINT; with `once`, until the log holds nothing new.
+def run(settings: Settings, stop: StopFlag, *, once: bool) -> None:
+    """Work until `stop` is raised; with `once`, until the log holds nothing new.
 
     Raises StoreUnavailable when Redis cannot be reached at the start. Later outages are
     waited out.
     """
-    stop = stop_on_signals()
     client = connect(settings)
     claim_partitions(client, settings.partitions)
     registry = CollectorRegistry()
@@ -88,7 +85,7 @@ def leave(leases: Leases, client: redis.Redis) -> None:
     client.close()
 
 
-def wait_out(error: Exception, stop: threading.Event) -> None:
+def wait_out(error: Exception, stop: StopFlag) -> None:
     """Say what went wrong, and pause before the next attempt."""
     _logger.warning("%s: %s; trying again", type(error).__name__, without_command(error))
     stop.wait(_RETRY_S)
@@ -97,18 +94,6 @@ def wait_out(error: Exception, stop: threading.Event) -> None:
 def without_command(error: Exception) -> str:
     """What an error says, less the command: a pipeline's names the key, and so the customer."""
     return str(error).rpartition("of pipeline caused error: ")[2]
-
-
-def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set, so that a loop can end between two steps."""
-    stop = threading.Event()
-
-    def told(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, told)
-    signal.signal(signal.SIGINT, told)
-    return stop
 
 
 def serve_metrics(host: str, port: int, registry: CollectorRegistry) -> None:

@@ -30,6 +30,8 @@ def worker(once: bool) -> None:
     from ingestion.worker.app import run
     from nearline import logs
     from nearline.settings import load
+    from nearline.stopping import stop_on_signals
 
     logs.start("worker")
-    run(load(), once=once)
+    with stop_on_signals() as stop:
+        run(load(), stop, once=once)

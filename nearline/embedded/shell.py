@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -26,15 +26,12 @@ class Stopped(BaseException):
 class Waiter:
     """Waits until a person stops the command."""
 
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
     def wait_while(self, check: Callable[[], None], every_s: float = 1.0) -> None:
         """Call `check` at once and now and then until Ctrl-C; what it raises ends the wait."""
         try:
-            check()
-            while not self._event.wait(every_s):
+            while True:
                 check()
+                time.sleep(every_s)
         except (KeyboardInterrupt, Stopped):
             return
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from threading import Event, Thread
+from threading import Thread
 
 import pytest
 import redis
@@ -20,6 +20,7 @@ from nearline import keys
 from nearline.contracts.position import LogPosition, partition_of, start_of
 from nearline.feast_layout import CUSTOMER_VIEW, ITEM_VIEW, REVISION
 from nearline.online import Held, customer_fields, parse_customer, parse_item
+from nearline.stopping import StopFlag
 from nearline.transforms.customer import finish
 from tests.integration.stream.parts import (
     ENDED,
@@ -265,7 +266,7 @@ def test_an_error_is_logged_without_the_customer_whom_it_struck(
 ) -> None:
     append(valkey, [event("1", customer_id="secret-name")])
     valkey.set(CUSTOMER_VIEW.key("secret-name"), "no hash")
-    stopped = Event()
+    stopped = StopFlag()
     stopped.set()
 
     # The client library names the command, and so the key.
