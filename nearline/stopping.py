@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_LOOK_S = 1.0
 
 
 class StopFlag:
@@ -33,10 +36,16 @@ class StopFlag:
         return self._raised
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until it is raised, or `timeout_s` at most; say whether it is raised."""
-        if not self._raised:
+        """Wait until it is raised, or `timeout_s` at most; say whether it is raised.
+
+        Python calls a handler between two steps of its own: of a signal that comes when the last
+        of them is over and the kernel's wait has not begun, nobody is told before the wait ends.
+        So it lasts a second at most, and begins again.
+        """
+        until_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        while not self._raised and (left_s := until_s - time.monotonic()) > 0:
             with suppress(queue.Empty):
-                self._told.get(timeout=None if timeout_s is None else max(0.0, timeout_s))
+                self._told.get(timeout=min(left_s, _LOOK_S))
                 self._told.put(None)  # For the next who waits.
         return self._raised
 

@@ -11,6 +11,7 @@ import msgspec
 
 from nearline.contracts.answer import Recommendation
 from nearline.contracts.event import EXPOSURE, NOTHING_SHOWN, Event, Line, Purpose
+from serving.features import WRITE_LIMIT_S
 from serving.made import FIELD, Made
 
 BACKLOG_LIMIT = 10_000
@@ -19,7 +20,6 @@ RETRY_FIRST_S, RETRY_LAST_S = 0.1, 5.0
 # Until an exposure goes to the log, so that others go with it: each write costs the process that
 # answers a round trip, and the log a sync to disk.
 LINGER_S = 0.02
-APPEND_LIMIT_S = 5.0  # A log that hangs is a log that fails: the answers must say so.
 
 Append = Callable[[Sequence[Event]], Awaitable[object]]
 
@@ -72,7 +72,7 @@ class Exposures:
     """
 
     def __init__(
-        self, append: Append, limit: int = BACKLOG_LIMIT, append_limit_s: float = APPEND_LIMIT_S
+        self, append: Append, limit: int = BACKLOG_LIMIT, append_limit_s: float = WRITE_LIMIT_S
     ) -> None:
         self._append, self._append_limit_s = append, append_limit_s
         self._backlog: deque[Event] = deque(maxlen=limit)
@@ -102,11 +102,15 @@ class Exposures:
         return not self._backlog
 
     async def close(self, limit_s: float = 2.0) -> None:
-        """Send what is left, then stop."""
+        """Send what is left if that is quick, then stop; what is left then is lost, and said."""
         await self.flush(limit_s)
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        if left := len(self._backlog):
+            self.lost += left
+            self._backlog.clear()
+            logger.warning("%d exposures were not in the log when serving stopped: lost", left)
 
     async def _run(self) -> None:
         pause_s = RETRY_FIRST_S

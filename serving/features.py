@@ -26,6 +26,7 @@ from nearline.feast_layout import CUSTOMER_VIEW, sequence_field
 from nearline.online import CustomerReading, customer_fields, parse_customer
 
 SILENCES, REST_S = 3, 1.0
+WRITE_LIMIT_S = 5.0  # Of what is written beside the answers: a store that hangs has failed.
 
 T = TypeVar("T")
 
@@ -183,7 +184,11 @@ def readable_or_none(parse: Callable[[], T]) -> T | None:
 
 
 def connect(url: str) -> redis.asyncio.Redis:
-    """A client for the hot path: one silent retry (a server that restarted), no waiting."""
+    """A client for the hot path: one silent retry (a server that restarted), no waiting.
+
+    It has no limit of time, so whoever uses it sets one: a limit of the socket inside that one
+    takes the cancellation of some reads, which then wait for it.
+    """
     return redis.asyncio.Redis.from_url(
         url, retry=Retry(NoBackoff(), 1), max_connections=256, socket_keepalive=True
     )

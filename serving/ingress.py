@@ -7,6 +7,7 @@ driver as in every process that it starts.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,10 @@ _HTTP_DOOR = "\nfrontend http_frontend\n"
 # HAProxy asks another replica only what it holds whole; without this, one that is killed while
 # eight callers ask costs some of them their answer (measured: 8 in 6 kills, with it 0).
 _WHOLE_QUESTIONS = "    option http-buffer-request\n"
+# Before it asks another replica HAProxy pauses for as long as connecting may take, or a second:
+# of six kills each cost one answer 1,000 ms with Ray's 5 s, and 179 ms at most so. A replica that
+# is only busy is connected to by the kernel.
+_CONNECT_LIMIT_MS = 100
 _RAYS_PAGE = "errorfile {status} {{{{ config.error_file_path }}}}"
 # The two doors, over HTTP and gRPC; Ray would have them on the address of its replicas.
 _DOORS = ("bind {{ config.frontend_host }}:", "bind {{ config.grpc_frontend_host }}:")
@@ -107,6 +112,7 @@ def mended(template: str, host: str) -> str:
         )
     refusals = [f"    http-error status {one['status']} {_said(one)}\n" for one in _REFUSALS]
     before = before.replace(_DEFAULTS, _DEFAULTS + "".join(refusals))
+    before = re.sub(r"timeout connect .*?s\{%", f"timeout connect {_CONNECT_LIMIT_MS}ms{{%", before)
     before = before.replace(_HTTP_DOOR, _HTTP_DOOR + _WHOLE_QUESTIONS)
     return before + fallback + answer + item + rest
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 
 import msgspec
@@ -10,7 +11,7 @@ from redis.exceptions import RedisError
 
 from nearline import keys
 from nearline.errors import StoreUnavailable
-from serving.features import PopularItem
+from serving.features import WRITE_LIMIT_S, PopularItem
 
 POLICY, POPULAR = "policy", "popular"
 KEPT_S = 30 * 86_400
@@ -46,7 +47,8 @@ class Keeper:
         }
         try:
             for (what, digest), content in due.items():
-                await client.set(keys.kept(what, digest), content, ex=KEPT_S)
+                async with asyncio.timeout(WRITE_LIMIT_S):
+                    await client.set(keys.kept(what, digest), content, ex=KEPT_S)
                 self._written[(what, digest)] = self._flushes
         except (RedisError, OSError) as error:
             raise StoreUnavailable("Redis", "its address", type(error).__name__) from error

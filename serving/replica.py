@@ -106,8 +106,7 @@ class Replica:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with contextlib.suppress(Exception):
-            await self._exposures.close()
-            await self._served.close()
+            await asyncio.gather(self._exposures.close(), self._served.close())
 
     async def health(self) -> Health:
         """What this process has, and what the watcher last found."""

@@ -21,6 +21,7 @@ from nearline.served import (
     is_sampled,
     rows_as_bytes,
 )
+from serving.features import WRITE_LIMIT_S
 from serving.finding import Found
 
 BACKLOG_LIMIT = 500  # Records of 20 to 40 kB each, before they are deflated.
@@ -66,8 +67,15 @@ class ServedLog:
     an answer never waits for them.
     """
 
-    def __init__(self, append: Append, share: float, limit: int = BACKLOG_LIMIT) -> None:
+    def __init__(
+        self,
+        append: Append,
+        share: float,
+        limit: int = BACKLOG_LIMIT,
+        append_limit_s: float = WRITE_LIMIT_S,
+    ) -> None:
         self._append, self._share, self._limit = append, share, limit
+        self._append_limit_s = append_limit_s
         self._backlog: deque[Served] = deque()
         self._task: asyncio.Task[None] | None = None
         self.dropped = 0
@@ -112,7 +120,9 @@ class ServedLog:
         while self._backlog:
             batch = [self._backlog[place] for place in range(min(BATCH, len(self._backlog)))]
             try:
-                await self._append(await asyncio.to_thread(_encoded, batch))
+                encoded = await asyncio.to_thread(_encoded, batch)
+                async with asyncio.timeout(self._append_limit_s):
+                    await self._append(encoded)
             except Exception as error:  # noqa: BLE001 - the store may fail in any way; we retry
                 logger.warning("served vectors wait for their stream: %s", type(error).__name__)
                 await asyncio.sleep(PAUSE_S)

@@ -33,7 +33,7 @@ OBJECT_STORE_BYTES = 80 * 1024 * 1024  # Requests travel inline; Ray's least all
 _STOP_LIMIT_S = 10.0
 _PROXY_PORTS = 4
 _REPLICA_PORTS = 50  # For each door. A port rests for a while after its replica has ended.
-_FIRST_PORT, _LAST_PORT = 20_000, 32_000
+_FIRST_PORT, _LAST_PORT = 20_000, 26_000  # Above them lie those of `free_port`.
 _SESSION, _MARKER = "nl-ray-", "NEARLINE_RAY_SESSION"
 
 

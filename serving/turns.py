@@ -81,6 +81,8 @@ class Turns:
         """
         now_s = time.perf_counter()
         took_ms = (now_s - max(came_s, self._finished_s)) * 1_000
+        # Of a pause of the machine the pace would else say that nobody can be answered in time.
+        took_ms = min(took_ms, self._limit_ms)
         self._finished_s = now_s
         self._turns += 1
         self._mean_ms += max(_WEIGHT, 1 / self._turns) * (took_ms - self._mean_ms)

@@ -6,10 +6,21 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
 
 from nearline.embedded.valkey import EmbeddedValkey, free_port
+
+# On a machine that pauses, the time of one example says nothing. Examples are the same each time,
+# so that no change is refused for what it did not touch; `--hypothesis-profile search` draws new
+# ones.
+_unhurried = hypothesis.settings(
+    deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.register_profile("search", _unhurried)
+hypothesis.settings.register_profile("gate", _unhurried, derandomize=True)
+hypothesis.settings.load_profile("gate")
 
 SHARED = Path(os.environ.get("NEARLINE_SHARED", Path(__file__).parents[2] / "shared"))
 

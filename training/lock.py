@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from nearline.errors import TransientError
 
 TRAINING, SCHEDULE = "training.lock", "schedule.lock"
+_LOOKS_LAST_S = 0.2
 
 
 class Busy(TransientError):
@@ -31,23 +34,33 @@ class Busy(TransientError):
 
 @contextmanager
 def held(home: Path, name: str, what: str) -> Iterator[None]:
-    """Hold a lock of a home folder for the length of the block; raises Busy at once.
+    """Hold a lock of a home folder for the length of the block; raises Busy after a fifth second.
 
+    Not at once: `is_held` takes it for an instant.
     `what` says who we are, such as `nearline train`.
     """
     home.mkdir(parents=True, exist_ok=True)
     path = home / name
     with path.open("a+b") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        until_s = time.monotonic() + _LOOKS_LAST_S
+        while not (ours := _taken(handle)) and time.monotonic() < until_s:
+            time.sleep(0.02)
+        if not ours:
             handle.seek(0)
-            raise Busy(path, handle.read(200).decode(errors="replace").strip()) from None
+            raise Busy(path, handle.read(200).decode(errors="replace").strip())
         handle.truncate(0)
         handle.write(f"{what} (process {os.getpid()})\n".encode())
         handle.flush()
         yield
         handle.truncate(0)
+
+
+def _taken(handle: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def is_held(home: Path, name: str) -> bool:

@@ -90,15 +90,17 @@ class Loop:
         child = subprocess.Popen(  # noqa: S603 - our own command, no shell
             dying_with_us(self._command(why)), start_new_session=True
         )
-        while child.poll() is None and not self._stopped.wait(0.5):
-            pass
-        if child.poll() is None:
-            child.terminate()  # It keeps its checkpoint, and writes down that it was stopped.
-            try:
-                child.wait(_STOP_LIMIT_S)
-            except subprocess.TimeoutExpired:
+        try:
+            while child.poll() is None and not self._stopped.wait(0.5):
+                pass
+            if child.poll() is None:
+                child.terminate()  # It keeps its checkpoint, and writes down that it was stopped.
+                with suppress(subprocess.TimeoutExpired):
+                    child.wait(_STOP_LIMIT_S)
+        finally:
+            if child.poll() is None:  # It takes too long, or the second Ctrl-C.
                 child.kill()
-        code = child.wait()
+            code = child.wait()
         self._settle()
         after = retraining.read(self._home).last
         if after is not None and after != before:

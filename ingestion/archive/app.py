@@ -14,10 +14,10 @@ from ingestion.archive.compaction import merge_closed_days
 from ingestion.archive.metrics import ArchiveMetrics
 from ingestion.archive.writer import PAGE_EVENTS, Archive
 from ingestion.worker.app import (
+    MetricsPage,
     Turns,
     connect,
     leave,
-    serve_metrics,
     wait_out,
 )
 from ingestion.worker.lease import Leases, this_process
@@ -46,7 +46,7 @@ def run(settings: Settings, stop: StopFlag, *, once: bool) -> None:
     client = connect(settings)
     claim_partitions(client, settings.partitions)
     registry = CollectorRegistry()
-    serve_metrics(settings.host, settings.metrics_port + 1, registry)
+    page = MetricsPage(settings.host, settings.metrics_port + 1, registry)
     metrics, clock = ArchiveMetrics(registry), SystemClock()
     leases = Leases(client, JOB, range(settings.partitions), holder=this_process(JOB), ttl_s=15.0)
     archive = Archive(
@@ -65,6 +65,7 @@ def run(settings: Settings, stop: StopFlag, *, once: bool) -> None:
     tidy_due_s = served_due_s = 0.0
     try:
         while not stop.is_set():
+            page.tend()
             try:
                 read = archive.step(block_ms)
                 tell()

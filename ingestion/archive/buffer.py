@@ -45,7 +45,8 @@ class Buffer:
         return bool(self.events) and (
             self.events >= self.limits.events
             or self.payload_bytes >= self.limits.payload_bytes
-            or now_us - self.oldest_us >= self.limits.age_s * 1_000_000
+            # A clock that is set back must not make them wait until it has caught up.
+            or not 0 <= now_us - self.oldest_us < self.limits.age_s * 1_000_000
         )
 
     def forget(self, partition: int) -> None:

@@ -56,11 +56,13 @@ class Replay:
         Each event occurs when it is sent, batch mates keeping their distance. When the
         collector holds us up, what is overdue follows at once.
         """
-        start_us = self._clock.now_us()
+        start_us, before_us = self._clock.now_us(), 0
         for batch in batches(self._events(rows, converter, limit), speed):
             left_us = start_us + batch.due_us - self._clock.now_us()
-            if self._wait(max(0, left_us) / 1e6):
+            # Not longer than the recorded distance, also where the clock has been set back.
+            if self._wait(min(max(0, left_us), batch.due_us - before_us) / 1e6):
                 return False
+            before_us = batch.due_us
             now_us = self._clock.now_us()
             if not self._delivery.send(self._encoded(batch, now_us)):
                 return False

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import math
+import time
 from collections.abc import Callable
 
 import click
@@ -26,6 +28,7 @@ from nearline.stopping import StopFlag
 JOB = "worker"
 _BLOCK_MS = 1_000
 _RETRY_S = 0.5
+_PORT_EVERY_S = 2.0
 
 _logger = logging.getLogger(__name__)
 
@@ -39,7 +42,7 @@ def run(settings: Settings, stop: StopFlag, *, once: bool) -> None:
     client = connect(settings)
     claim_partitions(client, settings.partitions)
     registry = CollectorRegistry()
-    serve_metrics(settings.host, settings.metrics_port, registry)
+    page = MetricsPage(settings.host, settings.metrics_port, registry)
     leases = Leases(client, JOB, range(settings.partitions), holder=this_process(JOB))
     worker = Worker(client, leases, OnlineStore(client), WorkerMetrics(registry), SystemClock())
     # What lives now lives for good: the collector need not look through it again.
@@ -48,6 +51,7 @@ def run(settings: Settings, stop: StopFlag, *, once: bool) -> None:
     tell = Turns(leases, settings.partitions, "worker")
     try:
         while not stop.is_set():
+            page.tend()
             try:
                 read = worker.step(None if once else _BLOCK_MS)
             except (redis.RedisError, TransientError) as error:
@@ -96,12 +100,28 @@ def without_command(error: Exception) -> str:
     return str(error).rpartition("of pipeline caused error: ")[2]
 
 
-def serve_metrics(host: str, port: int, registry: CollectorRegistry) -> None:
-    """Answer Prometheus there; without the port (a waiting second process) go on without."""
-    try:
-        start_http_server(port, addr=host, registry=registry)
-    except OSError as error:
-        _logger.warning("no metrics on %s:%d (%s): going on without", host, port, error.strerror)
+class MetricsPage:
+    """Answers Prometheus; while the port is taken, work goes on without.
+
+    So it is for a second process that waits: it answers once the first one is gone.
+    """
+
+    def __init__(self, host: str, port: int, registry: CollectorRegistry) -> None:
+        self._host, self._port, self._registry = host, port, registry
+        self._open, self._due_s = False, -math.inf
+
+    def tend(self) -> None:
+        """Ask for the port, now and then, until it is there."""
+        if self._open or time.monotonic() < self._due_s:
+            return
+        try:
+            start_http_server(self._port, addr=self._host, registry=self._registry)
+            self._open = True
+        except OSError as error:
+            if math.isinf(self._due_s):
+                what = "no metrics on %s:%d (%s) until it is free: going on without"
+                _logger.warning(what, self._host, self._port, error.strerror)
+            self._due_s = time.monotonic() + _PORT_EVERY_S
 
 
 class Turns:

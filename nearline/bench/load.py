@@ -34,8 +34,12 @@ def timed(calls: int, clients: int, call: Callable[[int], object]) -> Timed:
         return samples
 
     with ThreadPoolExecutor(clients) as pool:
-        running = [pool.submit(one_client, first) for first in range(clients)]
-        together.wait()
+        try:
+            running = [pool.submit(one_client, first) for first in range(clients)]
+            together.wait()
+        except BaseException:
+            together.abort()  # Else who has begun waits for the others, and the pool for them.
+            raise
         started = time.perf_counter()
         samples = [sample for future in running for sample in future.result()]
         return Timed(samples, time.perf_counter() - started)

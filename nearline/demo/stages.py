@@ -26,6 +26,7 @@ from nearline.errors import TransientError
 from nearline.say import say
 
 FRESH_DAYS = 3.0  # An older made-up history is made again, or everybody would seem to have left.
+_STOP_LIMIT_S = 15.0
 _ONLINE_MARK = "demo_online"
 
 
@@ -117,7 +118,11 @@ class Preparation:
             code = process.wait()
         except BaseException:
             process.terminate()
-            process.wait(15)
+            try:
+                process.wait(_STOP_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
             raise
         if code != 0:
             raise TransientError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from nearline.client import Client
@@ -12,6 +13,7 @@ from nearline.errors import TransientError
 
 LIMIT_MS = 3_000.0  # The promise; `nearline bench` holds the system to much less.
 LIST_LENGTH = 10
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Story:
 def tell(client: Client, cast: Cast) -> Story:
     """Play the story against the running system."""
     customer_id = cast.customer()
-    before = client.recommend(customer_id, k=LIST_LENGTH)
+    before = whole(lambda: client.recommend(customer_id, k=LIST_LENGTH))
     clicks = cast.clicks(
         customer_id,
         {item.item_id for item in before.items},
@@ -85,9 +87,26 @@ def tell(client: Client, cast: Cast) -> Story:
             )
         accepted_ms = (time.perf_counter() - sent_s) * 1_000
         timings.append(Timing(click, accepted_ms, str(verdict.position)))
-    after = client.await_position(
-        customer_id, timings[-1].position, k=LIST_LENGTH, timeout_s=LIMIT_MS / 1_000 * 3
+    seen = timings[-1].position
+    after = whole(
+        lambda: client.await_position(
+            customer_id, seen, k=LIST_LENGTH, timeout_s=LIMIT_MS / 1_000 * 3
+        )
     )
     changed_ms = (time.perf_counter() - sent_s) * 1_000
     churn = tuple((name, client.churn(name)) for name in cast.loyal_and_fading(customer_id))
     return Story(customer_id, before, tuple(timings), after, changed_ms, churn)
+
+
+def whole(ask: Callable[[], Recommendation]) -> Recommendation:
+    """The first answer that is not degraded, or the third: asking again counts as time.
+
+    A small machine that has just started every part pauses for longer than an answer may take,
+    and what answers then has left something out.
+    """
+    answer = ask()
+    for _ in range(_ATTEMPTS - 1):
+        if not answer.degraded:
+            break
+        answer = ask()
+    return answer

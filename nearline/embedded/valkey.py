@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -19,6 +20,8 @@ from nearline.settings import LOOPBACK
 
 _START_LIMIT_S = 60.0  # Loading a large log takes time; a refused port is told at once.
 _STOP_LIMIT_S = 20.0
+_PORTS = range(26_000, 32_768)
+_given: set[int] = set()  # By `free_port`, to this process.
 
 
 class EmbeddedValkey:
@@ -134,9 +137,18 @@ def port_is_free(host: str, port: int) -> bool:
 
 
 def free_port(host: str = LOOPBACK) -> int:
-    """A port that was free a moment ago."""
+    """A port that is free now, another one at each call; raises OSError where `host` is elsewhere.
+
+    The kernel's own choice lies among the ports that it gives to whoever connects, so some
+    client's end may hold it, up to a minute beyond its end, before our server binds it. These lie
+    below them, and above those of Ray Serve's parts (serving.server).
+    """
+    for port in secrets.SystemRandom().sample(_PORTS, len(_PORTS)):
+        if port not in _given and port_is_free(host, port):
+            _given.add(port)
+            return port
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
+        probe.bind((host, 0))  # Says what is wrong with the host; or all of ours are taken.
         return int(probe.getsockname()[1])
 
 

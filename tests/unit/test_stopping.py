@@ -22,16 +22,17 @@ flag = StopFlag()
 signal.signal(signal.SIGALRM, lambda *_: flag.set())
 for n in range(300):
     flag = StopFlag()
-    signal.setitimer(signal.ITIMER_REAL, 0.0005 + n * 1e-6)
+    signal.setitimer(signal.ITIMER_REAL, {first_s} + n % 40 * 1e-6)
     while not flag.wait({timeout_s}):
         pass
 print("ended")
 """
 
 
+@pytest.mark.parametrize("first_s", [0.000001, 0.0005])  # While a wait begins; amid it.
 @pytest.mark.parametrize("timeout_s", [0.0, 0.00001, 0.1, None])
-def test_a_signal_at_any_step_of_waiting_ends_it(timeout_s: float | None) -> None:
-    words = [sys.executable, "-c", STORM.format(timeout_s=timeout_s)]
+def test_a_signal_at_any_step_of_waiting_ends_it(timeout_s: float | None, first_s: float) -> None:
+    words = [sys.executable, "-c", STORM.format(timeout_s=timeout_s, first_s=first_s)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=50, check=False)
 
     assert done.stdout == "ended\n", done.stderr

@@ -122,7 +122,7 @@ def test_echoes_are_asked_over_http_and_grpc_by_clients_and_by_the_clock(
     of = {seen.name: seen for seen in outcome.seen}
     assert list(of) == ["http", "fastapi", "grpc", "clock"]
     assert all(seen.failed == seen.refused == 0 for seen in outcome.seen)
-    assert min(len(of[name].answers_ms) for name in ("http", "fastapi", "grpc")) > 50
+    assert min(len(of[name].answers_ms) for name in ("http", "fastapi", "grpc")) > 5
     assert 20 < len(of["clock"].answers_ms) < 85  # 50 on average, standard deviation 7
     assert 0 < outcome.core_share <= 1.1
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -353,12 +355,14 @@ def test_killed_at_any_moment_and_run_again_it_gives_the_same_bytes(tmp_path: Pa
         )
 
     def done_so_far() -> int:
-        return sum(1 for _ in (tmp_path / "killed").rglob("*.parquet"))
+        with contextlib.suppress(FileNotFoundError):  # Of a folder that is published meanwhile.
+            return sum(1 for _ in (tmp_path / "killed").rglob("*.parquet"))
+        return 0
 
     assert start("whole").wait(60) == 0
     rng = random.Random(5)
     kills = 0
-    for _ in range(6):
+    while kills < 5:
         process = start("killed")
         wanted = done_so_far() + rng.randint(1, 9)
         deadline = time.monotonic() + 60
@@ -366,11 +370,13 @@ def test_killed_at_any_moment_and_run_again_it_gives_the_same_bytes(tmp_path: Pa
             assert time.monotonic() < deadline
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
+        if process.wait() == -signal.SIGKILL:
             kills += 1
-        process.wait()
+        else:  # It was quicker than we: once more from the beginning.
+            assert process.returncode == 0
+            shutil.rmtree(tmp_path / "killed")
     assert start("killed").wait(60) == 0
 
-    assert kills >= 4
     for part in ("history", "refused"):
         whole, killed = all_bytes(tmp_path / "whole" / part), all_bytes(tmp_path / "killed" / part)
         assert whole == killed

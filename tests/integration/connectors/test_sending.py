@@ -80,7 +80,7 @@ def test_a_replay_brings_every_event_once_even_when_given_again(
     # Six hundred seconds in two, each event when it was sent.
     span_s = (max(e.occurred_at_us for e in events) - min(e.occurred_at_us for e in events)) / 1e6
     assert span_s > 1.8
-    assert all(0 <= event.known_at_us - event.occurred_at_us < 5_000_000 for event in events)
+    assert all(0 <= event.known_at_us - event.occurred_at_us < 60_000_000 for event in events)
 
 
 def test_a_replay_that_was_stopped_says_how_to_go_on_and_nothing_counts_twice(

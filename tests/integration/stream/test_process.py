@@ -57,6 +57,8 @@ def test_a_second_worker_says_for_whom_it_waits_and_takes_over_after_a_kill(
         (position,) = accepted(append(valkey, [event("1")], PARTITIONS))
         store = OnlineStore(valkey)
         until("it applies", lambda: store.applied(position.partition) == position)
+        page = f"http://127.0.0.1:{env['NEARLINE_METRICS_PORT']}/metrics"
+        until("it tells so", lambda: "nearline" in read(page))
     finally:
         status = second.end()
 

@@ -158,18 +158,21 @@ def test_a_cluster_that_is_there_builds_the_rows_for_whoever_has_its_token(
 
 
 LISTEN = """
+import contextlib
 import json
 import psutil
 from training.distributed.cluster import LOCAL, connected
 with connected(LOCAL, cpus=1):
     import ray
     ray.get(ray.remote(lambda: 1).remote())
-    here = psutil.Process()
-    family = [here, *here.children(recursive=True)]
-    print(json.dumps([
-        [one.name(), connection.laddr.ip.removeprefix("::ffff:")]
-        for one in family for connection in one.net_connections() if connection.status == "LISTEN"
-    ]))
+    here, doors = psutil.Process(), []
+    for one in [here, *here.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):  # One of Ray's that has done its work.
+            doors += [
+                [one.name(), connection.laddr.ip.removeprefix("::ffff:")]
+                for connection in one.net_connections() if connection.status == "LISTEN"
+            ]
+    print(json.dumps(doors))
 """
 
 

@@ -13,7 +13,7 @@ from nearline.bench.driver import _closed, _Log, _open
 from nearline.bench.jobs import Job, Open, Outcome, Stream, Tick
 
 
-def closed(ask: object, clients: int, seconds: float = 0.2) -> _Log:
+def closed(ask: object, clients: int, seconds: float = 1.0) -> _Log:
     log = _Log()
     asyncio.run(_closed(Asker(ask), clients, seconds, 0, log))  # type: ignore[arg-type]
     return log

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -39,6 +41,23 @@ def test_a_call_that_fails_ends_it() -> None:
 
     with pytest.raises(RuntimeError, match="the fourth"):
         timed(10, 2, call)
+
+
+def test_who_has_begun_does_not_wait_for_clients_that_never_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    submit, begun = ThreadPoolExecutor.submit, list[object]()
+
+    def interrupted(pool: ThreadPoolExecutor, *told: Any) -> Any:
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        begun.append(told)
+        return submit(pool, *told)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        timed(10, 4, lambda number: None)
 
 
 def test_the_floors_row_is_as_large_as_a_real_customers() -> None:

@@ -125,6 +125,23 @@ def test_batches_are_sent_in_the_recorded_rhythm_and_occur_when_they_are_sent() 
     assert last_of_two - first_of_two == 50_000  # 0.1 s at twice the speed
 
 
+def test_a_clock_that_is_set_back_does_not_stop_a_replay() -> None:
+    stage = Stage()
+    waited: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        if not waited:
+            stage.clock.advance(-3_600 * S)
+        waited.append(seconds)
+        return stage.wait(seconds)
+
+    Replay(stage.delivery, stage.clock, wait, run="r1").play(
+        rows(0, 3, 9), Converter(MAPPING, "log", NOW_US), speed=1.0
+    )
+
+    assert waited == [0, 3, 6]
+
+
 def test_calls_name_customer_item_consent_and_an_id_of_run_and_row() -> None:
     stage = Stage()
     stage.play(0)

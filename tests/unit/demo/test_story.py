@@ -18,7 +18,7 @@ from nearline.contracts.answer import (
 from nearline.contracts.event import Event, Line
 from nearline.contracts.position import LogPosition
 from nearline.demo.cast import Cast
-from nearline.demo.story import Story
+from nearline.demo.story import Story, whole
 from nearline.errors import PermanentError
 from nearline.history import log_file_name, table_of, write_day_file
 
@@ -98,3 +98,16 @@ def test_a_history_too_small_for_three_clicks_says_so(tmp_path: Path) -> None:
 def test_who_did_not_consent_to_personalization_does_not_play(tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match="no events that may be used"):
         Cast(history(tmp_path, ADA, "marketing"), run=1)
+
+
+@pytest.mark.parametrize(("poor", "asked"), [(0, 1), (2, 3), (9, 3)])
+def test_a_degraded_list_is_asked_for_again_but_not_for_ever(poor: int, asked: int) -> None:
+    lists: list[Recommendation] = []
+
+    def ask() -> Recommendation:
+        reasons = (Degradation.FEATURES_UNAVAILABLE,) if len(lists) < poor else ()
+        lists.append(answer("a", degraded=reasons))
+        return lists[-1]
+
+    assert whole(ask) is lists[-1]
+    assert len(lists) == asked

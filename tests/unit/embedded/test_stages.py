@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 
+from nearline.demo import stages
 from nearline.demo.stages import Preparation, Stage, forget_if_stale
 from nearline.errors import TransientError
 
@@ -66,3 +70,28 @@ def test_a_history_made_more_than_three_days_ago_is_forgotten(tmp_path: Path) ->
     assert not forget_if_stale(home, time.time())
     assert forget_if_stale(home, time.time() + 4 * 86_400)
     assert not home.exists()
+
+
+STUBBORN = """
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+os.kill(os.getppid(), signal.SIGINT)
+time.sleep(600)
+"""
+
+
+def test_ctrl_c_ends_a_stage_that_does_not_end_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def started(_: Sequence[str]) -> list[str]:
+        return [sys.executable, "-c", STUBBORN]
+
+    monkeypatch.setattr(stages, "dying_with_us", started)
+    monkeypatch.setattr(stages, "_STOP_LIMIT_S", 0.01)
+    work = preparation(tmp_path)
+
+    with pytest.raises(KeyboardInterrupt):
+        work.run(GOOD, "print")
+
+    assert not psutil.Process().children()
+    assert names(work, GOOD) == ["history"]

@@ -67,6 +67,8 @@ def test_the_proxy_holds_each_question_whole_so_that_it_can_ask_another_replica(
     assert "\n    option http-buffer-request\n" in door
     # A gRPC stream may never be whole.
     assert ours.count("option http-buffer-request") == 1
+    # For as long as connecting may take it pauses before it asks another.
+    assert re.findall(r"timeout connect (?!{{ backend)(\S+)", ours) == ["100ms{%"]
 
 
 @pytest.mark.ray

@@ -78,7 +78,7 @@ INSTANTS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.lists(INSTANTS, min_size=1, max_size=5), st.data())
 def test_rows_are_those_of_the_transforms_bit_for_bit_at_any_instant_in_any_order(
     seed: int, instants: list[int], data: st.DataObject
@@ -210,7 +210,7 @@ def test_unknown_are_the_items_that_count_and_are_not_held() -> None:
     assert table.unknown(asked) == ["rug", "bed"]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.integers(0, 10**6), st.randoms(use_true_random=False))
 def test_loads_and_events_in_any_interleaving_add_up_to_a_plain_fold(
     seed: int, chance: random.Random

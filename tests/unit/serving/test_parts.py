@@ -17,19 +17,37 @@ import pytest
 
 from nearline.contracts.event import Event
 from nearline.contracts.position import LogPosition
+from nearline.errors import StoreUnavailable
 from nearline.online import CustomerReading
+from nearline.served import FEATURES_HASH, Served
 from nearline.transforms import customer
 from nearline.transforms.customer import CUSTOMER_FEATURES
 from nearline.transforms.demand import DEMAND_FEATURES
 from nearline.transforms.item_facts import UNKNOWN_FACTS
 from nearline.transforms.ranking import Candidate
-from serving import server
+from serving import keeping, server
 from serving.exposures import Exposures
 from serving.features import PopularItem, parse_popular
 from serving.finding import Neighbour, Option
+from serving.keeping import Keeper
 from serving.reasons import reasons_for
 from serving.receipts import receipt_of, response_id
+from serving.served_log import ServedLog
 from serving.wording import feature_words
+
+SERVED = Served(
+    response_id="r",
+    customer_id="ann",
+    as_of_us=1,
+    bundle="1",
+    features_hash=FEATURES_HASH,
+    customer_position="",
+    excluded=(),
+    item_ids=("a",),
+    categories=("c",),
+    item_positions=((),),
+    rows=b"",
+)
 
 
 def test_ids_sort_by_time_and_differ_within_a_millisecond() -> None:
@@ -107,7 +125,9 @@ def test_the_fallback_list_reads_as_nothing_when_it_is_not_one() -> None:
     assert parse_popular(b"\xff") == ()
 
 
-def test_a_full_backlog_loses_the_oldest_and_counts_them(tiny: ModuleType) -> None:
+def test_a_full_backlog_loses_the_oldest_and_counts_them(
+    tiny: ModuleType, caplog: pytest.LogCaptureFixture
+) -> None:
     async def story() -> Exposures:
         async def away(_: Sequence[Event]) -> None:
             raise OSError
@@ -115,12 +135,14 @@ def test_a_full_backlog_loses_the_oldest_and_counts_them(tiny: ModuleType) -> No
         exposures = Exposures(away, limit=3)
         for number in range(5):
             exposures.add(tiny.event(number, "ann", "exposure", [1]))
+        assert (exposures.waiting, exposures.lost) == (3, 2)
         await exposures.close(limit_s=0)
         return exposures
 
     exposures = asyncio.run(story())
 
-    assert (exposures.waiting, exposures.lost) == (3, 2)
+    assert (exposures.waiting, exposures.lost) == (0, 5)
+    assert "3 exposures were not in the log when serving stopped" in caplog.text
 
 
 def test_a_log_that_hangs_counts_as_failing(tiny: ModuleType) -> None:
@@ -132,10 +154,11 @@ def test_a_log_that_hangs_counts_as_failing(tiny: ModuleType) -> None:
         exposures.add(tiny.event(1, "ann", "exposure", [1]))
         while not exposures.failing:
             await asyncio.sleep(0)
+        assert exposures.waiting == 1
         await exposures.close(limit_s=0)
         return exposures
 
-    assert asyncio.run(asyncio.wait_for(story(), 10)).waiting == 1
+    assert asyncio.run(asyncio.wait_for(story(), 10)).lost == 1
 
 
 def test_what_a_killed_run_left_is_ended_by_the_next_start(
@@ -167,3 +190,31 @@ def test_what_a_killed_run_left_is_ended_by_the_next_start(
 
     assert not dead.exists()
     assert alive.exists()
+
+
+def test_served_vectors_and_what_is_kept_do_not_wait_for_a_store_that_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing else ends it: a server that is gone without a word resets no connection."""
+
+    class Silent:
+        async def set(self, *_: object, **__: object) -> None:
+            await asyncio.Event().wait()
+
+    async def says_nothing(_: Sequence[bytes]) -> None:
+        await asyncio.Event().wait()
+
+    async def story() -> None:
+        keeper = Keeper()
+        keeper.keep("policy", b"{}")
+        monkeypatch.setattr(keeping, "WRITE_LIMIT_S", 0.001)
+        with pytest.raises(StoreUnavailable, match="TimeoutError"):
+            await keeper.flush(Silent())  # type: ignore[arg-type]
+        served = ServedLog(says_nothing, share=1.0, append_limit_s=0.001)
+        served.add(SERVED)
+        while "TimeoutError" not in caplog.text:
+            await asyncio.sleep(0)
+        await served.close(limit_s=0)
+        assert (served.waiting, served.written) == (1, 0)
+
+    asyncio.run(asyncio.wait_for(story(), 30))

@@ -299,3 +299,23 @@ def test_under_twice_the_load_that_fits_who_is_let_in_is_answered_in_time(clock:
 
     assert 570 <= refused < 600  # Of 1,200, less the queue that is left.
     assert max(took_ms) <= 70  # From the first: the guess of 6 ms lets eleven in, 5 ms each.
+
+
+def test_one_turn_in_which_the_machine_paused_refuses_nobody_after_it(clock: Clock) -> None:
+    """By itself it would make the pace 15 + 0.05 * 4,985 = 264 ms, and the next dozen wait."""
+
+    async def story() -> None:
+        turns = Turns(150, at_once=1)
+        guests = Guests(turns)
+        for ms in (*[15] * 20, 5_000):
+            await guests.come("a")
+            clock.pass_ms(ms)
+            await guests.go("a")
+
+        await guests.come("a", "b", "c", "d")
+
+        assert turns.refused == 0
+        for name in ("a", "b", "c", "d"):
+            await guests.go(name)
+
+    run(story())

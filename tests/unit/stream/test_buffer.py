@@ -29,6 +29,14 @@ def test_a_file_is_due_by_age_by_count_or_by_size() -> None:
     assert due(Limits(10, 3, 100), 1)
 
 
+def test_a_clock_that_is_set_back_makes_a_file_due() -> None:
+    buffer = Buffer(Limits(10, 3, 100))
+    buffer.add(0, page(1), now_us=5_000_000)
+
+    assert not buffer.is_due(5_000_000)
+    assert buffer.is_due(4_999_999)
+
+
 def test_an_empty_buffer_is_never_due() -> None:
     buffer = Buffer(Limits(0, 0))
     buffer.add(0, Page([], [LogPosition(0, 1, 0)], LogPosition(0, 1, 0)), now_us=1)

@@ -58,7 +58,7 @@ def streamed(log: Sequence[Event], seed: int) -> Shelf:
     return shelf
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32), count=st.integers(0, 300))
 def test_the_stream_equals_the_backfill_equals_a_naive_recount(seed: int, count: int) -> None:
     log = shop_log(seed, count)
@@ -79,7 +79,7 @@ def test_the_stream_equals_the_backfill_equals_a_naive_recount(seed: int, count:
     assert shelf.of(ITEMS) == backfilled_items == naive.items(log)
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32))
 def test_late_and_shuffled_events_end_in_the_state_of_the_sorted_log(seed: int) -> None:
     log = shop_log(seed, 200, customers=3)

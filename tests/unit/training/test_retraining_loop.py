@@ -165,3 +165,33 @@ def test_status_beside_a_run_by_hand_says_what_follows_it(
     assert f"{utc(began_us + DAY_US):%Y-%m-%d %H:%M} UTC" in following
     assert told in following
     assert Verdict.PROMOTED.word in said
+
+
+STUBBORN = f"""
+import os, signal, sys, time
+from pathlib import Path
+from nearline import retraining
+from nearline.retraining import Retraining, Running
+from training import lock
+signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getppid(), signal.SIGINT))
+with lock.held(Path(sys.argv[1]), lock.TRAINING, "nearline retrain"):
+    running = Running("test", {MIDNIGHT_US}, os.getpid())
+    retraining.write(Path(sys.argv[1]), Retraining(running=running))
+    os.kill(os.getppid(), signal.SIGINT)
+    while True:
+        time.sleep(60)
+"""
+
+
+def test_the_second_ctrl_c_leaves_no_training_behind(tmp_path: Path) -> None:
+    def command(why: str) -> list[str]:
+        return [sys.executable, "-c", STUBBORN, str(tmp_path)]
+
+    with pytest.raises(KeyboardInterrupt):
+        Loop(tmp_path, DAILY, command, Set(MIDNIGHT_US), lambda sentence: None).run()
+
+    assert not lock.is_held(tmp_path, lock.TRAINING)
+    state = retraining.read(tmp_path)
+    assert state.running is None
+    assert state.last is not None
+    assert state.last.verdict is Verdict.KILLED

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -176,3 +178,16 @@ def test_a_damaged_state_says_what_to_do(tmp_path: Path) -> None:
 
     with pytest.raises(PermanentError, match="remove it"):
         retraining.read(tmp_path)
+
+
+def test_somebody_who_looks_whether_a_training_runs_keeps_none_from_beginning(
+    tmp_path: Path,
+) -> None:
+    with lock.held(tmp_path, lock.TRAINING, "before"):
+        pass
+    looking = (tmp_path / lock.TRAINING).open("rb")
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    threading.Timer(0.05, looking.close).start()
+
+    with lock.held(tmp_path, lock.TRAINING, "nearline train"):
+        assert lock.is_held(tmp_path, lock.TRAINING)

@@ -107,7 +107,7 @@ DIRECTIONS = np.random.default_rng(3).normal(size=(40, 4)).astype(np.float32)
 DIRECTIONS /= np.linalg.norm(DIRECTIONS, axis=1, keepdims=True)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(catalogues, situations, rule_sets)
 def test_no_list_breaks_a_rule(
     ranked: list[Thing], situation: Situation, rules: SceneRules
@@ -123,7 +123,7 @@ def test_no_list_breaks_a_rule(
     assert choose(ranked, situation, rules, vectors_of=lambda at: DIRECTIONS[at]) == chosen
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(catalogues, situations, rule_sets)
 def test_a_list_is_as_long_as_asked_or_as_there_are_items_that_no_hard_rule_withholds(
     ranked: list[Thing], situation: Situation, rules: SceneRules
@@ -135,7 +135,7 @@ def test_a_list_is_as_long_as_asked_or_as_there_are_items_that_no_hard_rule_with
     assert len(chosen.places) == min(situation.k, len(alone))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(catalogues, situations, rule_sets)
 def test_moves_lead_without_gaps_from_the_ranked_order_to_the_place(
     ranked: list[Thing], situation: Situation, rules: SceneRules
@@ -149,7 +149,7 @@ def test_moves_lead_without_gaps_from_the_ranked_order_to_the_place(
         assert all(move.from_rank != move.to_rank for move in moves)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(catalogues, situations, rule_sets)
 def test_relaxed_places_are_counted_as_they_are(
     ranked: list[Thing], situation: Situation, rules: SceneRules
@@ -165,7 +165,7 @@ def test_relaxed_places_are_counted_as_they_are(
     assert said.startswith(f"relaxed for {beyond} of {len(items)} places") if beyond else not said
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(catalogues, situations, rule_sets)
 def test_a_share_yields_only_where_no_other_item_was_left(
     ranked: list[Thing], situation: Situation, rules: SceneRules
