@@ -7,11 +7,13 @@ import atexit
 import functools
 import inspect
 import logging
+import os
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from weakref import WeakSet
 
 from nearline.client.calls import Calls, Flush, Put
 from nearline.client.errors import Undelivered
@@ -26,6 +28,7 @@ from nearline.contracts.verdict import Outcome, Verdict
 
 _log = logging.getLogger(__name__)
 _EXIT_WAIT_S = 5.0
+_opened: WeakSet[_Base] = WeakSet()
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -57,8 +60,8 @@ class _Base:
         question that names none. An empty `write_key` is enough for a client that only asks.
         """
         clock, backoff = clock or SystemClock(), backoff or Backoff()
-        rng = rng or random.Random()  # noqa: S311 - jitter, no secret
-        exchange = Exchange(
+        rng = rng or random.SystemRandom()  # Has no state that the children of a fork would share.
+        self._exchange = Exchange(
             collector_url,
             api_url,
             write_key,
@@ -66,14 +69,22 @@ class _Base:
             rng=rng,
             backoff=backoff,
         )
-        self._calls = Calls(exchange, clock, consent, read_timeout_s)
-        self._open(
-            exchange, Sending(limits or SenderLimits(), backoff, rng, on_refused or log_refusal)
-        )
+        self._calls = Calls(self._exchange, clock, consent, read_timeout_s)
+        self._sending = Sending(limits or SenderLimits(), backoff, rng, on_refused or log_refusal)
+        self._open()
+        self._transport.open()  # A wrong proxy or certificate is told here, not at the first call.
         self._closed = False
         atexit.register(self._at_exit)
+        _opened.add(self)
 
-    def _open(self, exchange: Exchange, sending: Sending) -> None:
+    _transport: Transport | AsyncTransport
+
+    def _open(self) -> None:
+        """Make what belongs to one process; no thread and no connection yet."""
+        raise NotImplementedError
+
+    def _forked(self) -> None:
+        """Begin anew in the child of a fork: what was made before is the parent's."""
         raise NotImplementedError
 
     def _at_exit(self) -> None:
@@ -118,7 +129,10 @@ def _shown(call: C, program: Callable[..., Any]) -> C:
 
 
 class Client(_Base):
-    """Sends events and asks for answers. Thread-safe; use it as a context manager."""
+    """Sends events and asks for answers. Thread-safe; use it as a context manager.
+
+    Opened before a fork, it works in the child as well, with connections and a queue of its own.
+    """
 
     track = _blocking(Calls.track)
     view = _blocking(Calls.view)
@@ -149,7 +163,7 @@ class Client(_Base):
         try:
             self._sender.close(timeout_s)
         finally:
-            self._transport.close()
+            self._hang_up()
 
     def __enter__(self) -> Self:
         return self
@@ -165,9 +179,27 @@ class Client(_Base):
         except Undelivered as undelivered:
             _raise_unless(error, undelivered)
 
-    def _open(self, exchange: Exchange, sending: Sending) -> None:
-        self._transport = Transport(exchange)
-        self._sender = Sender(self._transport.post_batch, sending)
+    _transport: Transport
+
+    def _open(self) -> None:
+        # Two pools: a handler that closes may have interrupted a question in the lock of its pool,
+        # and what is queued is sent all the same.
+        self._transport, self._posts = Transport(self._exchange), Transport(self._exchange)
+        self._sender = Sender(self._posts.post_batch, self._sending)
+
+    def _hang_up(self) -> None:
+        self._transport.close()
+        self._posts.close()
+
+    def _forked(self) -> None:
+        asks, posts = self._transport, self._posts
+        self._open()
+        if self._closed:
+            self._hang_up()
+            self._sender.close(0.0)
+        # The child's handles of the parent's connections; the parent's own stay as they are.
+        asks.close()
+        posts.close()
 
     def _at_exit(self) -> None:
         try:
@@ -191,6 +223,7 @@ class AsyncClient(_Base):
     """The same calls, to be awaited, in one event loop; use it with `async with`.
 
     Queued events are sent by a task of that loop, so close the client before the loop ends.
+    Opened before a fork, it works in the child as well, in an event loop that the child starts.
     """
 
     track = _awaiting(Calls.track)
@@ -238,9 +271,18 @@ class AsyncClient(_Base):
         except Undelivered as undelivered:
             _raise_unless(error, undelivered)
 
-    def _open(self, exchange: Exchange, sending: Sending) -> None:
-        self._transport = AsyncTransport(exchange)
-        self._sender = AsyncSender(self._transport.post_batch, sending)
+    _transport: AsyncTransport
+    _parents: tuple[object, ...] = ()
+
+    def _open(self) -> None:
+        self._transport = AsyncTransport(self._exchange)
+        self._sender = AsyncSender(self._transport.post_batch, self._sending)
+
+    def _forked(self) -> None:
+        if not self._closed:
+            # Kept, since to close or to collect them would speak to the parent's event loop.
+            self._parents = (*self._parents, self._transport, self._sender)
+            self._open()
 
     def _at_exit(self) -> None:
         if waiting := self._sender.waiting:
@@ -256,6 +298,15 @@ class AsyncClient(_Base):
                 return await self._sender.put(encoded)
             case Flush(timeout_s):
                 return await self._sender.flush(timeout_s)
+
+
+def _forked() -> None:
+    for client in list(_opened):
+        client._forked()
+
+
+if hasattr(os, "register_at_fork"):  # Not on Windows, where nothing forks.
+    os.register_at_fork(after_in_child=_forked)
 
 
 def _raise_unless(error: BaseException | None, undelivered: Undelivered) -> None:

@@ -146,14 +146,27 @@ class Outbox:
         return self._collect()
 
     def close(self, timeout_s: float) -> Program[None]:
-        """Wait until what is left is sent; raises Undelivered with what was not."""
+        """Wait until what is left is sent; raises Undelivered with what was not.
+
+        Where the wait is broken off (Ctrl-C, a cancelled task), `flush` raises it instead.
+        """
         self._closing = True
         self._notify()
         deadline = self._monotonic() + timeout_s
-        while not self._ended and (left_s := deadline - self._monotonic()) > 0:
-            yield Change(left_s)
-        self._abandoned = True
-        self._notify()
+        try:
+            while not self._ended and (left_s := deadline - self._monotonic()) > 0:
+                yield Change(left_s)
+        except BaseException:
+            if self._queue:
+                _log.error(
+                    "closing was interrupted: %d events were not delivered. "
+                    "`flush` raises Undelivered, whose `messages` a new client may `resend`.",
+                    len(self._queue),
+                )
+            raise
+        finally:
+            self._abandoned = True
+            self._notify()
         if self._queue:
             left = self._left()
             self._queue.clear()
@@ -183,7 +196,7 @@ class Outbox:
         self._ended = True
         self._notify()
 
-    def broke(self, error: Exception) -> Program[None]:
+    def broke(self, error: BaseException) -> Program[None]:
         """Note that `sending` failed: whoever waits must be told, not wait on."""
         if not self._abandoned:
             _log.error("the sender stopped: %s", where(error))

@@ -20,15 +20,15 @@ T = TypeVar("T")
 class Sender:
     """Sends what is put into it from a thread of its own; see `Outbox` for what each call does.
 
-    `post` makes one attempt (see `Transport.post_batch`).
+    `post` makes one attempt (see `Transport.post_batch`). The thread starts with the first `put`,
+    so that a process that sends nothing has none.
     """
 
     def __init__(self, post: Callable[[Sequence[bytes], float], Reply], sending: Sending) -> None:
         self._post = post
         self._changed = threading.Condition()
         self._outbox = Outbox(sending, time.monotonic, self._changed.notify_all)
-        self._thread = threading.Thread(target=self._work, name="nearline-sender", daemon=True)
-        self._thread.start()
+        self._started = False
 
     @property
     def counts(self) -> dict[Outcome, int]:
@@ -36,18 +36,31 @@ class Sender:
             return self._outbox.counts
 
     def put(self, encoded: bytes) -> None:
+        self._start()
         self._run(self._outbox.put(encoded))
 
     def flush(self, timeout_s: float) -> list[Verdict]:
         return self._run(self._outbox.flush(timeout_s))
 
     def close(self, timeout_s: float) -> None:
-        self._run(self._outbox.close(timeout_s))
+        # Without a thread nothing was ever put, and there is nobody to wait for.
+        self._run(self._outbox.close(timeout_s if self._started else 0.0))
+
+    def _start(self) -> None:
+        with self._changed:
+            if self._started:
+                return
+            self._started = True  # Before all else: a signal handler may put meanwhile.
+            try:
+                threading.Thread(target=self._work, name="nearline-sender", daemon=True).start()
+            except RuntimeError:  # The system gives no more threads: perhaps the next time.
+                self._started = False
+                raise
 
     def _work(self) -> None:
         try:
             self._run(self._outbox.sending())
-        except Exception as error:  # noqa: BLE001 - a thread that dies unseen would lose events
+        except BaseException as error:  # noqa: BLE001 - a thread that dies unseen would lose events
             self._run(self._outbox.broke(error))
 
     def _run(self, program: Program[T]) -> T:
@@ -110,8 +123,12 @@ class AsyncSender:
     async def _work(self) -> None:
         try:
             await arun(self._outbox.sending(), self._perform)
-        except Exception as error:  # noqa: BLE001 - a task that dies unseen would lose events
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # A task that dies unseen would lose events.
             await arun(self._outbox.broke(error), self._perform)
+            if not isinstance(error, Exception):
+                raise  # sys.exit() in `on_refused` ends the event loop, as everywhere in it.
 
     async def _perform(self, step: Any) -> Any:
         match step:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -15,6 +16,7 @@ import httpx
 
 from nearline.client.exchange import Answered, Attempt, Exchange, Reply, Silence
 from nearline.client.steps import arun, run
+from nearline.errors import PermanentError
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _WRITE_BYTES = 16 * 1024
@@ -22,26 +24,46 @@ _ends_at: ContextVar[float] = ContextVar("_ends_at")
 
 
 class Transport:
-    """One connection pool for both services. Safe to share between threads."""
+    """One connection pool, opened at its first use. Safe to share between threads."""
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._http = httpx.Client(trust_env=_trusts(exchange), limits=_LIMITS)
-        # httpx bounds each single wait, so that an answer in drops could outlast any limit.
-        # Its pool takes a network of one's own only here (the tests see it when that changes).
-        for transport in (self._http._transport, *self._http._mounts.values()):
-            if isinstance(transport, httpx.HTTPTransport):
-                pool = transport._pool
-                pool._network_backend = _Network(pool._network_backend)
+        self._opening = threading.RLock()  # A signal handler may ask meanwhile.
+        self._http: httpx.Client | None = None
+        self._closed = False
+
+    def open(self) -> httpx.Client:
+        with self._opening:
+            if self._closed:
+                raise _closed()
+            if self._http is None:
+                http = httpx.Client(trust_env=_trusts(self._exchange), limits=_LIMITS)
+                # httpx bounds each single wait, so that an answer in drops could outlast any
+                # limit. Its pool takes a network of one's own only here (the tests see it when
+                # that changes).
+                for pool in _pools(http):
+                    pool._network_backend = _Network(pool._network_backend)
+                self._http = http
+            return self._http
 
     def close(self) -> None:
-        self._http.close()
+        """Hang up. Takes no lock and says no goodbye, so also in a signal handler and after a fork.
+
+        httpx would take its pool's lock here. The frame that a signal interrupted may hold it, or
+        a thread that exists only in the parent: either way nobody would ever give it back.
+        """
+        self._closed = True
+        if self._http is not None:
+            for pool in _pools(self._http):
+                for connection in pool.connections:
+                    connection.close()
 
     def attempt(self, step: Attempt) -> Answered | Silence:
         """Send one request; the whole of it ends at the deadline, only name lookup may not."""
+        http = self.open()
         token = _ends_at.set(time.monotonic() + step.left_s)
         try:
-            response = self._http.request(
+            response = http.request(
                 step.method,
                 step.url,
                 content=step.content,
@@ -64,16 +86,27 @@ class AsyncTransport:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._http = httpx.AsyncClient(trust_env=_trusts(exchange), limits=_LIMITS)
+        self._http: httpx.AsyncClient | None = None
+        self._closed = False
+
+    def open(self) -> httpx.AsyncClient:
+        if self._closed:
+            raise _closed()
+        if self._http is None:
+            self._http = httpx.AsyncClient(trust_env=_trusts(self._exchange), limits=_LIMITS)
+        return self._http
 
     async def close(self) -> None:
-        await self._http.aclose()
+        self._closed = True
+        if self._http is not None:
+            await self._http.aclose()
 
     async def attempt(self, step: Attempt) -> Answered | Silence:
         """Send one request; the whole of it ends at the deadline."""
+        http = self.open()
         try:
             async with asyncio.timeout(step.left_s):
-                response = await self._http.request(
+                response = await http.request(
                     step.method,
                     step.url,
                     content=step.content,
@@ -92,6 +125,16 @@ class AsyncTransport:
 
 
 _LIMITS = httpx.Limits(max_connections=64, keepalive_expiry=30.0)
+
+
+def _pools(http: httpx.Client) -> Iterator[httpcore.ConnectionPool]:
+    for transport in (http._transport, *http._mounts.values()):
+        if isinstance(transport, httpx.HTTPTransport):
+            yield transport._pool
+
+
+def _closed() -> PermanentError:
+    return PermanentError("this client was closed and asks nothing more. Open a new one.")
 
 
 def _trusts(exchange: Exchange) -> bool:
