@@ -13,8 +13,8 @@ import pytest
 
 from nearline.client import Client, Unavailable
 
-LIMIT_S = 0.3
-LATE_S = 1.0  # A busy machine may wake us late; each of these servers would take longer.
+LIMIT_S = 0.6
+LATE_S, TRIES = 1.0, 5  # A busy machine may wake us late; each of these servers takes longer.
 
 Serve = Callable[[socket.socket, threading.Event], None]
 
@@ -109,27 +109,35 @@ def deaf_address() -> Iterator[str]:
             one.close()
 
 
-def waited_s(call: Callable[[], object]) -> float:
-    started = time.monotonic()
-    with pytest.raises(Unavailable):
-        call()
-    return time.monotonic() - started
+def ends_in_time(call: Callable[[], object]) -> bool:
+    """Whether it does in one of a few tries.
+
+    A client that waits for too long does so each time; a machine that stands still for seconds
+    has gone on by the next.
+    """
+    for _ in range(TRIES):
+        started = time.monotonic()
+        with pytest.raises(Unavailable):
+            call()
+        if time.monotonic() - started < LATE_S:
+            return True
+    return False
 
 
 def test_a_question_ends_at_its_deadline(
     bad_server: str, open_client: Callable[..., Client]
 ) -> None:
     with open_client(bad_server, bad_server, "k") as client:
-        assert waited_s(lambda: client.recommend("c-1", timeout_s=LIMIT_S)) < LATE_S
+        assert ends_in_time(lambda: client.recommend("c-1", timeout_s=LIMIT_S))
 
 
 def test_an_event_ends_at_its_deadline(bad_server: str, open_client: Callable[..., Client]) -> None:
     with open_client(bad_server, bad_server, "k") as client:
-        assert waited_s(lambda: client.send_now("c-1", "view_item", timeout_s=LIMIT_S)) < LATE_S
+        assert ends_in_time(lambda: client.send_now("c-1", "view_item", timeout_s=LIMIT_S))
 
 
 def test_connecting_is_part_of_the_deadline(
     deaf_address: str, open_client: Callable[..., Client]
 ) -> None:
     with open_client(deaf_address, deaf_address, "k") as client:
-        assert waited_s(lambda: client.tags("c-1", timeout_s=LIMIT_S)) < LATE_S
+        assert ends_in_time(lambda: client.tags("c-1", timeout_s=LIMIT_S))

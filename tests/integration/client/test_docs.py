@@ -137,14 +137,23 @@ class Collector(Protocol):
 
 
 def here(text: str, collector: Collector, api: RunningApi) -> str:
-    """The program with the addresses and the home of this test instead of the page's."""
+    """The program with the addresses and the home of this test instead of the page's.
+
+    And with longer limits, since a test machine may pause for seconds.
+    """
     for written, ours in {
         "http://127.0.0.1:7300": collector.url,
         "127.0.0.1:7301": f"127.0.0.1:{collector.grpc_port}",
         "127.0.0.1:7310": f"127.0.0.1:{api.http_port}",
         "127.0.0.1:7311": f"127.0.0.1:{api.grpc_port}",
         ".nearline/demo": str(collector.home),
+        "timeout_s=1.0": "timeout_s=30.0",
+        "timeout=0.5": "timeout=30.0",
+        "timeout=2.0": "timeout=30.0",
+        '"view_item", item_id': '"view_item", timeout_s=30.0, item_id',  # send_now's is 5 s.
+        "    write_key=any_key(": "    read_timeout_s=30.0, write_key=any_key(",
     }.items():
+        assert written in PAGE, written
         text = text.replace(written, ours)
     return text
 

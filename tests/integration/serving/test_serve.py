@@ -221,13 +221,13 @@ def test_grpc_has_health_and_reflection(service: Any) -> None:
 
 def test_only_haproxys_doors_are_where_the_host_says(service: Any) -> None:
     """Its own pages, each replica's ports and Ray's own servers are on loopback, as it is asked."""
-    proxies = [one for one in service.processes() if one.name() == "haproxy"]
+    proxies = service.called("haproxy")
     doors = {(service.host, service.http_port), (service.host, service.grpc_port)}
     pages = service.listening(proxies) - doors
     assert len(pages) == 2  # Of metrics, and of statistics.
 
     for name, at_least in (("gcs_server", 1), ("raylet", 2)):
-        (core,) = (one for one in service.processes() if one.name() == name)
+        (core,) = service.called(name)
         assert len(service.listening([core])) >= at_least
     for replica in service.replicas("Gateway"):
         # HTTP, gRPC, Ray's worker, and what deployments ask each other by.
