@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help env demo reproduce test soak bench growth unit integration lint format proto api settings kill-test parity clean
+.PHONY: help env demo reproduce test soak search bench growth unit integration lint format proto api settings kill-test parity clean
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
@@ -21,6 +21,9 @@ test: env lint ## all checks and all tests but those of minutes (soak), with the
 
 soak: env ## the tests that take minutes: retraining killed at five moments, training on a local Ray
 	$(BIN)/python -m pytest -m soak $(ARGS)
+
+search: env ## property tests with examples that nobody has tried; `make test` has the same each time
+	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile search $(ARGS)
 
 bench: env ## measure answers, event -> changed recommendation, and the goals, beside floors
 	@$(BIN)/nearline bench --start $(ARGS)

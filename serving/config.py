@@ -9,6 +9,8 @@ from nearline.errors import PermanentError
 from nearline.served import checked_share
 from nearline.settings import Settings
 
+WRITE_LIMIT_S = 5.0  # Of what is written beside the answers: a store that hangs has failed.
+
 
 @dataclass(frozen=True, slots=True)
 class ServingConfig:

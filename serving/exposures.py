@@ -11,7 +11,7 @@ import msgspec
 
 from nearline.contracts.answer import Recommendation
 from nearline.contracts.event import EXPOSURE, NOTHING_SHOWN, Event, Line, Purpose
-from serving.features import WRITE_LIMIT_S
+from serving.config import WRITE_LIMIT_S
 from serving.made import FIELD, Made
 
 BACKLOG_LIMIT = 10_000

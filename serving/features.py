@@ -26,7 +26,6 @@ from nearline.feast_layout import CUSTOMER_VIEW, sequence_field
 from nearline.online import CustomerReading, customer_fields, parse_customer
 
 SILENCES, REST_S = 3, 1.0
-WRITE_LIMIT_S = 5.0  # Of what is written beside the answers: a store that hangs has failed.
 
 T = TypeVar("T")
 

@@ -11,7 +11,8 @@ from redis.exceptions import RedisError
 
 from nearline import keys
 from nearline.errors import StoreUnavailable
-from serving.features import WRITE_LIMIT_S, PopularItem
+from serving.config import WRITE_LIMIT_S
+from serving.features import PopularItem
 
 POLICY, POPULAR = "policy", "popular"
 KEPT_S = 30 * 86_400

@@ -21,7 +21,7 @@ from nearline.served import (
     is_sampled,
     rows_as_bytes,
 )
-from serving.features import WRITE_LIMIT_S
+from serving.config import WRITE_LIMIT_S
 from serving.finding import Found
 
 BACKLOG_LIMIT = 500  # Records of 20 to 40 kB each, before they are deflated.
@@ -109,11 +109,15 @@ class ServedLog:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def close(self, limit_s: float = 2.0) -> None:
-        """Write what is left if that is quick, then stop."""
+        """Write what is left if that is quick, then stop; what is left then is dropped."""
         if self._task is not None:
             await asyncio.wait([self._task], timeout=limit_s)
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        if left := len(self._backlog):
+            self.dropped += left
+            self._backlog.clear()
+            logger.warning("%d served vectors were not in their stream at the stop: dropped", left)
 
     async def _run(self) -> None:
         """Write until nothing waits; a stream that fails is asked again, while new ones queue."""

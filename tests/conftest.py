@@ -13,8 +13,7 @@ import redis
 from nearline.embedded.valkey import EmbeddedValkey, free_port
 
 # On a machine that pauses, the time of one example says nothing. Examples are the same each time,
-# so that no change is refused for what it did not touch; `--hypothesis-profile search` draws new
-# ones.
+# so that no change is refused for what it did not touch; `make search` draws others.
 _unhurried = hypothesis.settings(
     deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )

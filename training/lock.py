@@ -17,7 +17,7 @@ from typing import IO
 from nearline.errors import TransientError
 
 TRAINING, SCHEDULE = "training.lock", "schedule.lock"
-_LOOKS_LAST_S = 0.2
+_ATTEMPTS, _PAUSE_S = 10, 0.02
 
 
 class Busy(TransientError):
@@ -34,18 +34,19 @@ class Busy(TransientError):
 
 @contextmanager
 def held(home: Path, name: str, what: str) -> Iterator[None]:
-    """Hold a lock of a home folder for the length of the block; raises Busy after a fifth second.
+    """Hold a lock of a home folder for the length of the block; raises Busy.
 
-    Not at once: `is_held` takes it for an instant.
+    Not before a fifth of a second, in ten tries: `is_held` takes it for an instant.
     `what` says who we are, such as `nearline train`.
     """
     home.mkdir(parents=True, exist_ok=True)
     path = home / name
     with path.open("a+b") as handle:
-        until_s = time.monotonic() + _LOOKS_LAST_S
-        while not (ours := _taken(handle)) and time.monotonic() < until_s:
-            time.sleep(0.02)
-        if not ours:
+        for _ in range(_ATTEMPTS):
+            if _taken(handle):
+                break
+            time.sleep(_PAUSE_S)
+        else:
             handle.seek(0)
             raise Busy(path, handle.read(200).decode(errors="replace").strip())
         handle.truncate(0)

@@ -39,29 +39,28 @@ class Loop:
     ) -> None:
         self._home, self._rhythm, self._command = home, rhythm, command
         self._clock, self._tell, self._look_s = clock, tell, look_s
-        self._stopped = StopFlag()
 
     def run(self) -> None:
         """Train on every beat until SIGTERM or SIGINT; raises lock.Busy beside another schedule."""
         with (
             lock.held(self._home, lock.SCHEDULE, "nearline retrain --every"),
-            stop_on_signals() as self._stopped,
+            stop_on_signals() as stopped,
         ):
             try:
                 retraining.write_schedule(self._home, self._rhythm)
                 self._tell(say(f"Retraining {self._rhythm}.", f"定时训练：{self._rhythm}。"))
                 wait_until_us = 0
-                while not self._stopped.is_set():
-                    self._wait(wait_until_us)
-                    if not self._stopped.is_set():
-                        wait_until_us = self._train()
+                while not stopped.is_set():
+                    self._wait(wait_until_us, stopped)
+                    if not stopped.is_set():
+                        wait_until_us = self._train(stopped)
             finally:
                 self._settle()
 
-    def _wait(self, at_least_until_us: int) -> None:
+    def _wait(self, at_least_until_us: int, stopped: StopFlag) -> None:
         """Until the beat, which moves whenever somebody else has trained."""
         told = ""
-        while not self._stopped.is_set():
+        while not stopped.is_set():
             self._settle()
             state, now_us = retraining.read(self._home), self._clock.now_us()
             due_us = max(schedule.next_us(self._rhythm, state.last, now_us), at_least_until_us)
@@ -71,7 +70,7 @@ class Loop:
             if sentence != told:
                 self._tell(sentence)
             told = sentence
-            self._stopped.wait(min((due_us - now_us) / 1e6, self._look_s))
+            stopped.wait(min((due_us - now_us) / 1e6, self._look_s))
 
     def _settle(self) -> None:
         """Write down a run that was killed; one that lives holds the lock, and nothing is done."""
@@ -82,7 +81,7 @@ class Loop:
             ):
                 settle(self._home)
 
-    def _train(self) -> int:
+    def _train(self, stopped: StopFlag) -> int:
         """Train in a child; return the instant before which it is of no use to try again."""
         before = retraining.read(self._home).last
         why = schedule.why(self._rhythm, before)
@@ -91,7 +90,7 @@ class Loop:
             dying_with_us(self._command(why)), start_new_session=True
         )
         try:
-            while child.poll() is None and not self._stopped.wait(0.5):
+            while child.poll() is None and not stopped.wait(0.5):
                 pass
             if child.poll() is None:
                 child.terminate()  # It keeps its checkpoint, and writes down that it was stopped.
@@ -106,7 +105,7 @@ class Loop:
         if after is not None and after != before:
             self._tell(after.told())
             return 0
-        if not self._stopped.is_set():
+        if not stopped.is_set():
             self._tell(
                 say(f"It could not begin (exit {code}); again in 10 minutes.",
                     f"未能开始（退出码 {code}）；10 分钟后重试。")

@@ -220,9 +220,9 @@ class Services:
         """Bring the tally up to date with the verdicts that have come."""
         tally.outcomes = self._client.counts
 
-    def close(self, tally: Tally | None = None) -> None:
+    def close(self, tally: Tally | None = None, limit_s: float = _CLOSE_S) -> None:
         try:
-            self._client.close(_CLOSE_S)
+            self._client.close(limit_s)
         except Undelivered as left:
             if tally is not None:
                 tally.dropped += len(left.messages)
@@ -232,8 +232,8 @@ class Services:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.close(limit_s=0.0 if kind is KeyboardInterrupt else _CLOSE_S)
 
 
 def shop_live(

@@ -119,7 +119,7 @@ class MetricsPage:
             self._open = True
         except OSError as error:
             if math.isinf(self._due_s):
-                what = "no metrics on %s:%d (%s) until it is free: going on without"
+                what = "%s:%d cannot be had for metrics (%s); they answer there once it can"
                 _logger.warning(what, self._host, self._port, error.strerror)
             self._due_s = time.monotonic() + _PORT_EVERY_S
 

@@ -141,9 +141,11 @@ def free_port(host: str = LOOPBACK) -> int:
 
     The kernel's own choice lies among the ports that it gives to whoever connects, so some
     client's end may hold it, up to a minute beyond its end, before our server binds it. These lie
-    below them, and above those of Ray Serve's parts (serving.server).
+    below them, where Linux is as it comes, and above those of Ray Serve's parts (serving.server).
     """
-    for port in secrets.SystemRandom().sample(_PORTS, len(_PORTS)):
+    first = secrets.randbelow(len(_PORTS))
+    for step in range(len(_PORTS)):
+        port = _PORTS[(first + step) % len(_PORTS)]
         if port not in _given and port_is_free(host, port):
             _given.add(port)
             return port

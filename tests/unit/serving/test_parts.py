@@ -215,6 +215,6 @@ def test_served_vectors_and_what_is_kept_do_not_wait_for_a_store_that_says_nothi
         while "TimeoutError" not in caplog.text:
             await asyncio.sleep(0)
         await served.close(limit_s=0)
-        assert (served.waiting, served.written) == (1, 0)
+        assert (served.waiting, served.written, served.dropped) == (0, 0, 1)
 
     asyncio.run(asyncio.wait_for(story(), 30))
