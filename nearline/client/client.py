@@ -36,6 +36,8 @@ T = TypeVar("T")
 class _Base:
     """What both clients have in common: how they are opened."""
 
+    _transport: Transport | AsyncTransport
+
     def __init__(
         self,
         collector_url: str,
@@ -76,8 +78,6 @@ class _Base:
         self._closed = False
         atexit.register(self._at_exit)
         _opened.add(self)
-
-    _transport: Transport | AsyncTransport
 
     def _open(self) -> None:
         """Make what belongs to one process; no thread and no connection yet."""
@@ -134,6 +134,8 @@ class Client(_Base):
     Opened before a fork, it works in the child as well, with connections and a queue of its own.
     """
 
+    _transport: Transport
+
     track = _blocking(Calls.track)
     view = _blocking(Calls.view)
     add_to_cart = _blocking(Calls.add_to_cart)
@@ -158,12 +160,12 @@ class Client(_Base):
 
     def close(self, timeout_s: float = 10.0) -> None:
         """Send what is queued and hang up; raises Undelivered with what could not be sent."""
-        if not self._closes_now():
-            return
+        first = self._closes_now()
         try:
-            self._sender.close(timeout_s)
+            self._sender.close(timeout_s)  # Also a handler's that interrupted another's wait.
         finally:
-            self._hang_up()
+            if first:
+                self._hang_up()
 
     def __enter__(self) -> Self:
         return self
@@ -178,8 +180,6 @@ class Client(_Base):
             self.close()
         except Undelivered as undelivered:
             _raise_unless(error, undelivered)
-
-    _transport: Transport
 
     def _open(self) -> None:
         # Two pools: a handler that closes may have interrupted a question in the lock of its pool,
@@ -226,6 +226,9 @@ class AsyncClient(_Base):
     Opened before a fork, it works in the child as well, in an event loop that the child starts.
     """
 
+    _transport: AsyncTransport
+    _parents: tuple[object, ...] = ()
+
     track = _awaiting(Calls.track)
     view = _awaiting(Calls.view)
     add_to_cart = _awaiting(Calls.add_to_cart)
@@ -271,9 +274,6 @@ class AsyncClient(_Base):
         except Undelivered as undelivered:
             _raise_unless(error, undelivered)
 
-    _transport: AsyncTransport
-    _parents: tuple[object, ...] = ()
-
     def _open(self) -> None:
         self._transport = AsyncTransport(self._exchange)
         self._sender = AsyncSender(self._transport.post_batch, self._sending)
@@ -282,6 +282,7 @@ class AsyncClient(_Base):
         if not self._closed:
             # Kept, since to close or to collect them would speak to the parent's event loop.
             self._parents = (*self._parents, self._transport, self._sender)
+            self._sender.disown()
             self._open()
 
     def _at_exit(self) -> None:
@@ -300,13 +301,13 @@ class AsyncClient(_Base):
                 return await self._sender.flush(timeout_s)
 
 
-def _forked() -> None:
+def _begin_anew() -> None:
     for client in list(_opened):
         client._forked()
 
 
 if hasattr(os, "register_at_fork"):  # Not on Windows, where nothing forks.
-    os.register_at_fork(after_in_child=_forked)
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 def _raise_unless(error: BaseException | None, undelivered: Undelivered) -> None:

@@ -118,7 +118,7 @@ class Outbox:
                 raise QueueFull(len(self._queue), self._limits.full_wait_s, self._cause)
             yield Change(left_s)
         if self._refusing():
-            raise Undelivered([_decoded(encoded)], self._why_over())
+            raise Undelivered([decoded(encoded)], self._why_over())
         self._queue.append(encoded)
         self._taken += 1
         self._notify()
@@ -148,13 +148,18 @@ class Outbox:
     def close(self, timeout_s: float) -> Program[None]:
         """Wait until what is left is sent; raises Undelivered with what was not.
 
-        Where the wait is broken off (Ctrl-C, a cancelled task), `flush` raises it instead.
+        Where the wait is broken off (Ctrl-C, a cancelled task), `flush` raises it instead. Two at
+        once, as in a signal handler, wait for the same; what is left goes to the first that ends.
         """
+        if self._abandoned:
+            return  # Closed long since.
         self._closing = True
         self._notify()
         deadline = self._monotonic() + timeout_s
         try:
-            while not self._ended and (left_s := deadline - self._monotonic()) > 0:
+            while not (self._ended or self._abandoned):
+                if (left_s := deadline - self._monotonic()) <= 0:
+                    break
                 yield Change(left_s)
         except BaseException:
             if self._queue:
@@ -263,7 +268,7 @@ class Outbox:
         return collected
 
     def _left(self) -> list[Message]:
-        return [_decoded(encoded) for encoded in self._queue]
+        return [decoded(encoded) for encoded in self._queue]
 
 
 def tell(step: Tell) -> None:
@@ -283,10 +288,10 @@ def log_refusal(verdict: Verdict) -> None:
 _REFUSALS = (Outcome.REJECTED, Outcome.CONSENT_REFUSED)
 
 
-def _decoded(encoded: bytes) -> Message:
+def decoded(encoded: bytes) -> Message:
     return msgspec.json.decode(encoded, type=dict)
 
 
 def _refused_alone(encoded: bytes, refusal: Refused) -> Verdict:
-    message_id = _decoded(encoded).get("messageId")
+    message_id = decoded(encoded).get("messageId")
     return Verdict(Outcome.REJECTED, message_id, code=refusal.code, hint=str(refusal))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import threading
 import time
@@ -9,8 +10,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from nearline.client.errors import Undelivered
 from nearline.client.exchange import Reply
-from nearline.client.outbox import Change, Outbox, Post, Sending, Tell, tell
+from nearline.client.outbox import Change, Outbox, Post, Sending, Tell, decoded, tell
 from nearline.client.steps import Program, arun, run
 from nearline.contracts.verdict import Outcome, Verdict
 
@@ -29,6 +31,7 @@ class Sender:
         self._changed = threading.Condition()
         self._outbox = Outbox(sending, time.monotonic, self._changed.notify_all)
         self._started = False
+        self._role = threading.Lock()  # Taken by the thread that sends, for good.
 
     @property
     def counts(self) -> dict[Outcome, int]:
@@ -36,7 +39,11 @@ class Sender:
             return self._outbox.counts
 
     def put(self, encoded: bytes) -> None:
-        self._start()
+        try:
+            self._start()
+        except RuntimeError as error:  # None is left, or this is the end of the interpreter.
+            cause = f"no thread could be started to send it ({error})."
+            raise Undelivered([decoded(encoded)], cause) from error
         self._run(self._outbox.put(encoded))
 
     def flush(self, timeout_s: float) -> list[Verdict]:
@@ -47,17 +54,16 @@ class Sender:
         self._run(self._outbox.close(timeout_s if self._started else 0.0))
 
     def _start(self) -> None:
-        with self._changed:
-            if self._started:
-                return
-            self._started = True  # Before all else: a signal handler may put meanwhile.
-            try:
-                threading.Thread(target=self._work, name="nearline-sender", daemon=True).start()
-            except RuntimeError:  # The system gives no more threads: perhaps the next time.
-                self._started = False
-                raise
+        # Not threading.Thread: its start waits for the new thread, which cannot begin while a
+        # signal handler interrupts that wait. One thread too many (Ctrl-C between these lines, two
+        # first events at once) finds the role taken.
+        if not self._started:
+            _thread.start_new_thread(self._work, ())
+            self._started = True
 
     def _work(self) -> None:
+        if not self._role.acquire(blocking=False):
+            return
         try:
             self._run(self._outbox.sending())
         except BaseException as error:  # noqa: BLE001 - a thread that dies unseen would lose events
@@ -120,10 +126,15 @@ class AsyncSender:
                 self._task.cancel()
                 await asyncio.wait([self._task])
 
+    def disown(self) -> None:
+        """Let the task go without a word, in the child of a fork: it lives on in the parent."""
+        if self._task is not None:
+            self._task._log_destroy_pending = False  # type: ignore[attr-defined]
+
     async def _work(self) -> None:
         try:
             await arun(self._outbox.sending(), self._perform)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):  # Ended with its event loop.
             raise
         except BaseException as error:  # A task that dies unseen would lose events.
             await arun(self._outbox.broke(error), self._perform)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -61,19 +63,20 @@ class Transport:
     def attempt(self, step: Attempt) -> Answered | Silence:
         """Send one request; the whole of it ends at the deadline, only name lookup may not."""
         http = self.open()
-        token = _ends_at.set(time.monotonic() + step.left_s)
         try:
-            response = http.request(
-                step.method,
-                step.url,
-                content=step.content,
-                headers=dict(step.headers),
-                timeout=step.left_s,
-            )
+            with _ending_in(step.left_s):
+                response = http.request(
+                    step.method,
+                    step.url,
+                    content=step.content,
+                    headers=dict(step.headers),
+                    timeout=step.left_s,
+                )
         except httpx.HTTPError as error:
             return Silence(type(error).__name__)
         finally:
-            _ends_at.reset(token)
+            if self._closed:  # Meanwhile, perhaps before there was a connection to close.
+                self.close()
         return _answered(response)
 
     def post_batch(self, encoded: Sequence[bytes], timeout_s: float) -> Reply:
@@ -105,14 +108,15 @@ class AsyncTransport:
         """Send one request; the whole of it ends at the deadline."""
         http = self.open()
         try:
-            async with asyncio.timeout(step.left_s):
-                response = await http.request(
-                    step.method,
-                    step.url,
-                    content=step.content,
-                    headers=dict(step.headers),
-                    timeout=step.left_s,
-                )
+            with _ending_in(step.left_s):
+                async with asyncio.timeout(step.left_s):
+                    response = await http.request(
+                        step.method,
+                        step.url,
+                        content=step.content,
+                        headers=dict(step.headers),
+                        timeout=step.left_s,
+                    )
         except TimeoutError:
             return Silence("Timeout")
         except httpx.HTTPError as error:
@@ -146,6 +150,26 @@ def _trusts(exchange: Exchange) -> bool:
 def _answered(response: httpx.Response) -> Answered:
     headers = {name.lower(): value for name, value in response.headers.items()}
     return Answered(response.status_code, headers, response.content)
+
+
+@contextmanager
+def _ending_in(left_s: float) -> Iterator[None]:
+    """Around one attempt: tells its network the deadline, and httpx's log that it is ours."""
+    token = _ends_at.set(time.monotonic() + left_s)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # Collected in another context, after the end of its event loop.
+            _ends_at.reset(token)
+
+
+def _is_the_apps(record: logging.LogRecord) -> bool:
+    return _ends_at.get(None) is None
+
+
+# httpx tells each request with its address, at INFO, and customers' ids stand in ours. A log line
+# from the sender's thread would also wait for one that a signal handler interrupted.
+logging.getLogger("httpx").addFilter(_is_the_apps)
 
 
 def _left_s() -> float:

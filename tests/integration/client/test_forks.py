@@ -87,7 +87,8 @@ def shop() -> Iterator[Shop]:
 def run(program: str, shop: Shop) -> str:
     """What the program printed; it may have nothing to complain of, its children neither."""
     started = subprocess.Popen(
-        [sys.executable, "-c", program, shop.url],
+        # From Python 3.12 on each fork beside a thread is warned of.
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program, shop.url],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -258,13 +259,14 @@ async def both(name):
     await ending(name)
 
 shop = AsyncClient(URL, URL, "key", limits=WAITING, read_timeout_s=60.0)
-with asyncio.Runner() as parents_loop:
-    parents_loop.run(story("parent"))
-    if os.fork() == 0:
-        asyncio.run(both("child"))
-        os._exit(0)  # The loop of the parent is not the child's to close.
-    child_ended()
-    parents_loop.run(ending("parent"))
+parents_loop = asyncio.new_event_loop()
+parents_loop.run_until_complete(story("parent"))
+if os.fork() == 0:
+    asyncio.run(both("child"))
+    sys.exit()  # Without a word of the parent's loop, its task and its events.
+child_ended()
+parents_loop.run_until_complete(ending("parent"))
+parents_loop.close()
 """,
         shop,
     )
